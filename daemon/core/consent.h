@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * consent.db: providers, grants, ledger, settings. synchronous=FULL, small transactions only: what was committed is durable.
+ *
+ * Every change happens between consent_begin() and consent_commit(); the ledger entries of a change are in the same
+ * transaction, with the checkpoint that covers them. Concurrent redemptions share one commit.
+ */
+
+#include "daemon/common/secret.h"
+#include "policy/policy.h"
+
+typedef struct Consent Consent;
+
+enum {
+        CONSENT_NAME_MAX = 64,     /* bytes of a provider's name: [a-z0-9][a-z0-9._-]*, terminator included */
+        CONSENT_GRANT_MAX = 8192,  /* bytes of a grant's JWT */
+        CONSENT_ENTRY_MAX = 4096,  /* bytes of a ledger record */
+        CONSENT_SETTING_MAX = 65536,
+
+        CONSENT_E_KEY = 1,
+        CONSENT_E_VERSION,
+        CONSENT_E_SETTING,
+        CONSENT_E_FULL,      /* disk full or not writable: nothing was changed */
+        CONSENT_E_NOT_FOUND,
+        CONSENT_E_EXISTS,
+};
+
+/** consent_open() - open or create DIR/consent.db. @checkpoint_seed: 32-byte Ed25519 seed; @origin: "<wallet key thumbprint>/ledger" */
+must_check int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret *checkpoint_seed, const char *origin);
+Consent *consent_close(Consent *consent);
+DEFINE_CLEANUP(Consent *, consent_close)
+
+/* Transactions nest by counting; only the outermost commits. After a failed commit everything since begin is gone. */
+must_check int consent_begin(Consent *consent);
+must_check int consent_commit(Consent *consent);
+void consent_rollback(Consent *consent);
+
+/* --- settings: small named blobs --- */
+must_check int consent_setting_put(Consent *consent, const char *name, const void *value, size_t n_value);
+/** consent_setting_get() - @ret: malloc'd, with a terminator behind it; CONSENT_E_NOT_FOUND */
+must_check int consent_setting_get(Consent *consent, const char *name, char **ret, size_t *ret_n);
+
+/* --- providers --- */
+typedef struct ConsentProvider {
+        uint64_t id;
+        char name[CONSENT_NAME_MAX];
+        uint8_t key[32]; /* Ed25519 public key */
+        int64_t added_s;
+} ConsentProvider;
+
+must_check int consent_provider_add(Consent *consent, ConsentProvider *provider_io); /* sets id; CONSENT_E_EXISTS: name or key */
+must_check int consent_provider_find(Consent *consent, const char *name, ConsentProvider *ret);
+must_check int consent_providers(Consent *consent, int (*each)(const ConsentProvider *provider, void *userdata), void *userdata);
+
+/* --- grants --- */
+typedef struct ConsentGrant {
+        uint64_t id;
+        uint64_t provider;
+        char jti[24];                /* base64url of 16 random bytes */
+        uint8_t assertion_sha256[32];
+        char *jwt;                   /* owned */
+        PolicyGrant policy;          /* signed_terms and issued_day are filled by the caller from the verified JWT, never from here */
+        int64_t issued_s;
+        int64_t revoked_s;           /* 0: not */
+} ConsentGrant;
+void consent_grant_done(ConsentGrant *grant);
+
+must_check int consent_grant_add(Consent *consent, ConsentGrant *grant_io); /* sets id */
+/** consent_grants() - all, oldest first; grant is borrowed for the call. live_terms, revoked, suspended, expired, uses are the row's */
+must_check int consent_grants(Consent *consent, int (*each)(const ConsentGrant *grant, void *userdata), void *userdata);
+must_check int consent_grant_revoke(Consent *consent, uint64_t id, int64_t now_s);
+must_check int consent_grant_expire(Consent *consent, uint64_t id);
+must_check int consent_grant_use(Consent *consent, uint64_t id, uint32_t uses);
+
+/* --- highest time seen --- */
+int64_t consent_highest_s(const Consent *consent);
+must_check int consent_saw_time(Consent *consent, int64_t now_s); /* stores when higher */
+
+/* --- ledger (RFC 6962 tree over salted commitments; layout in daemon/FORMAT.md, "ledger") --- */
+/**
+ * consent_ledger_append() - part of the running transaction
+ * @record: exact bytes that are committed to; compact JSON object with "type" and "time"
+ * @ret_index: index of the entry
+ */
+must_check int consent_ledger_append(Consent *consent, const char *record, size_t n_record, uint64_t *ret_index);
+uint64_t consent_ledger_size(const Consent *consent);
+/** consent_ledger_checkpoint() - the signed note of the last commit; borrowed until the next commit */
+const char *consent_ledger_checkpoint(const Consent *consent);
+/** consent_ledger_read() - entries [first, ...) ; record NULL when erased. each returns 0 to go on, > 0 to stop */
+must_check int consent_ledger_read(Consent *consent, uint64_t first, size_t n_max,
+                                   int (*each)(uint64_t index, const char *record, size_t n_record, void *userdata), void *userdata);
+/** consent_ledger_verify() - recompute some leaves; call until it returns 0 (done, root equals the checkpoint's) or > 0 CONSENT_E_*; 1 leaf batch a call; *state starts NULL and is freed at the end */
+typedef struct ConsentVerify ConsentVerify;
+must_check int consent_ledger_verify_step(Consent *consent, ConsentVerify **state, bool *ret_done);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * records.db: the patient's records, staged imports, and the queries that everything reads through.
+ *
+ * One table, primary key (kind, local_ms, identity, import), WITHOUT ROWID. A correction is a further row of the same
+ * identity under a later import; what is visible is the row of the latest import that is done. So nothing is ever
+ * updated, an import becomes visible by one small commit, and undoing one brings back what it superseded.
+ */
+
+#include "daemon/common/secret.h"
+#include "policy/record.h"
+
+typedef struct Records Records;
+
+enum {
+        RECORDS_BATCH_MAX = 2000, /* rows in one records_import_batch(): about 5 ms */
+
+        RECORDS_E_KEY = 1,   /* not encrypted with this key, or altered */
+        RECORDS_E_VERSION,   /* schema of a later program */
+        RECORDS_E_SETTING,   /* SQLCipher did not take a setting (it ignores unknown ones silently) */
+        RECORDS_E_FULL,      /* disk full: nothing was changed */
+        RECORDS_E_NOT_FOUND,
+};
+
+/** records_open() - open or create DIR/records.db; blocks for a few ms. @dir: path of the state directory */
+must_check int records_open(Records **ret, const char *dir, const Secret *key);
+/** records_close() - checkpoint, close; accepts NULL, returns NULL */
+Records *records_close(Records *records);
+DEFINE_CLEANUP(Records *, records_close)
+
+/* --- sources --- */
+typedef struct RecordsSource {
+        uint32_t id;
+        uint8_t device_key[8];
+        char model[96];
+        char serial[64];
+        char section[32];
+} RecordsSource;
+
+/** records_source_find_or_add() - the wallet's id of a device; part of the running import's transaction */
+must_check int records_source_find_or_add(Records *records, RecordsSource *source_io);
+/** records_source() - borrowed until records_close(); NULL when there is none. Held in memory: a wallet has few. */
+const RecordsSource *records_source(const Records *records, uint32_t id);
+size_t records_n_sources(const Records *records);
+
+/* --- imports --- */
+typedef struct RecordsCounts {
+        uint64_t n_inserted[N_RECORD_KINDS];
+        uint64_t n_duplicates[N_RECORD_KINDS]; /* equal to what is visible already */
+        uint64_t n_superseded[N_RECORD_KINDS]; /* same identity, other content: the new one is shown from now on */
+} RecordsCounts;
+
+/** records_import_begin() - a new import, invisible until records_import_finish(); one at a time */
+must_check int records_import_begin(Records *records, const char *file_name, int64_t now_utc_ms, uint32_t *ret_import);
+/**
+ * records_import_batch() - store up to RECORDS_BATCH_MAX records
+ * @batch: sorted in place by primary key; identity and source are set by the caller, import by this
+ * @counts: added to
+ * A record equal in identity to one earlier in the same import: if equal in content it is a duplicate, else the later one counts.
+ */
+must_check int records_import_batch(Records *records, Record *batch, size_t n_batch, RecordsCounts *counts);
+/** records_import_reject() - keep a rejected row in the import's report; at most 10,000 are kept, all are counted */
+must_check int records_import_reject(Records *records, uint32_t line, const char *reason, const char *row);
+/** records_import_finish() - one small durable commit makes it visible. @report_json: kept with the import */
+must_check int records_import_finish(Records *records, const char *report_json);
+/** records_import_cancel() - it will be deleted in steps by records_cleanup_step() */
+void records_import_cancel(Records *records);
+/** records_cleanup_step() - delete some rows of cancelled or interrupted imports. Return: 1 more to do, 0 clean, negative errno. At most 10 ms. */
+must_check int records_cleanup_step(Records *records);
+
+typedef struct RecordsImport {
+        uint32_t id;
+        int64_t time_utc_ms;
+        const char *file_name;   /* borrowed for the callback */
+        const char *report_json;
+} RecordsImport;
+must_check int records_imports(Records *records, int (*each)(const RecordsImport *import, void *userdata), void *userdata);
+
+/* --- reading --- */
+typedef struct RecordsQuery {
+        uint32_t kinds;        /* RECORD_KIND_BIT()s */
+        int64_t from_local_ms; /* inclusive */
+        int64_t to_local_ms;   /* exclusive */
+} RecordsQuery;
+
+/* Where a query stands. Zero it to begin. No statement stays open between calls. */
+typedef struct RecordsCursor {
+        bool begun, ended;
+        uint8_t kind;
+        int64_t local_ms;
+        uint8_t identity[RECORD_IDENTITY_SIZE];
+} RecordsCursor;
+
+/**
+ * records_read() - visible records after the cursor, by kind, then local time, then identity
+ * @each:   record is borrowed for the call; returns 0 to go on, > 0 to stop before this record (it will come again), < 0 an error passed up
+ * @n_max:  at most so many rows are read from the database: bounds the time (10,000 rows: about 10 ms)
+ *
+ * Return: 0 (cursor->ended says whether there is more); negative errno; RECORDS_E_KEY on a damaged page.
+ */
+must_check int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cursor, size_t n_max,
+                            int (*each)(const Record *record, void *userdata), void *userdata);
+
+/** records_count() - visible records per kind; held in memory and kept up to date by finish; @ret[kind] */
+void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]);
+/** records_range() - earliest and latest local_ms of visible cgm records (or all kinds if none); false when empty */
+must_check int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, int64_t *ret_last_local_ms);
+/** records_release_memory() - give page caches back after bulk work */
+void records_release_memory(Records *records);
