@@ -25,7 +25,7 @@
         }
 
 #define take_ptr(pointer)                            \
-        ({                                           \
+        __extension__ ({                                           \
                 __typeof__(pointer) _taken = (pointer); \
                 (pointer) = NULL;                    \
                 _taken;                              \
