@@ -15,7 +15,7 @@
 
 #define must_check __attribute__((warn_unused_result))
 #define cleanup(function) __attribute__((cleanup(function)))
-#define printf_like(format, first) __attribute__((format(printf, format, first)))
+#define printf_like(at, first) __attribute__((format(printf, at, first)))
 
 /* DEFINE_CLEANUP(Vault *, vault_free) gives vault_freep() for cleanup(). */
 #define DEFINE_CLEANUP(type, function)                   \

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "server.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum {
+        OUTPUT_MAX = 4 * 1024 * 1024, /* bytes that wait for a peer that does not read */
+        READ_SIZE = 16 * 1024,
+        N_OUT_FDS_MAX = 4,
+        NAME_MAX_BYTES = 64, /* of a parameter */
+};
+
+struct Connection {
+        Server *server;
+        Connection *next; /* server::connections */
+        int fd;
+        sd_event_source *source;
+        Peer peer;
+        char *in;
+        size_t n_in, n_in_allocated, at_scanned;
+        int in_fds[SERVER_FDS_MAX];
+        size_t n_in_fds;
+        char *out;
+        size_t n_out, n_out_allocated;
+        struct {
+                size_t at; /* goes with the byte of out at this place */
+                int fd;
+        } out_fds[N_OUT_FDS_MAX];
+        size_t n_out_fds;
+        Call *call; /* under way */
+        bool dead;
+};
+
+struct Server {
+        ServerConfig config;
+        sd_event_source *source;
+        sd_event_source *reaper; /* frees what died while it was in use */
+        Connection *connections;
+        size_t n_connections;
+};
+
+static void connection_free(Connection *connection) {
+        Connection **at = &connection->server->connections;
+
+        while (*at != connection)
+                at = &(*at)->next;
+        *at = connection->next;
+        connection->server->n_connections--;
+
+        sd_event_source_disable_unref(connection->source);
+        (void) close_fd(connection->fd);
+        for (size_t i = 0; i < connection->n_in_fds; i++)
+                (void) close_fd(connection->in_fds[i]);
+        for (size_t i = 0; i < connection->n_out_fds; i++)
+                (void) close_fd(connection->out_fds[i].fd);
+        if (connection->in)
+                explicit_bzero(connection->in, connection->n_in_allocated);
+        if (connection->out)
+                explicit_bzero(connection->out, connection->n_out_allocated);
+        free(connection->in);
+        free(connection->out);
+        free(connection);
+}
+
+static int on_reap(sd_event_source *source, void *userdata) {
+        Server *server = userdata;
+
+        (void) source;
+        for (Connection *connection = server->connections, *next; connection; connection = next) {
+                next = connection->next;
+                if (connection->dead)
+                        connection_free(connection);
+        }
+        return 0;
+}
+
+/* A bad peer loses its connection, nothing else. It is freed from the loop, since callers up the stack may hold it. */
+static void connection_kill(Connection *connection) {
+        Call *call = take_ptr(connection->call);
+
+        if (connection->dead)
+                return;
+        connection->dead = true;
+        (void) sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(connection->server->reaper, SD_EVENT_ONESHOT);
+        (void) shutdown(connection->fd, SHUT_RDWR);
+        if (call) {
+                call->connection = NULL;
+                if (call->gone)
+                        call->gone(call, call->gone_userdata);
+                else
+                        (void) call_free(call);
+        }
+}
+
+static int connection_want(Connection *connection) {
+        uint32_t events = EPOLLRDHUP;
+
+        if (!connection->call)
+                events |= EPOLLIN;
+        if (connection->n_out > 0)
+                events |= EPOLLOUT;
+        return sd_event_source_set_io_events(connection->source, events);
+}
+
+static int connection_write(Connection *connection) {
+        while (connection->n_out > 0) {
+                union {
+                        char bytes[CMSG_SPACE(sizeof(int))];
+                        struct cmsghdr align;
+                } control = { 0 };
+                struct iovec iov = { .iov_base = connection->out, .iov_len = connection->n_out };
+                struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+                bool with_fd = connection->n_out_fds > 0 && connection->out_fds[0].at == 0;
+                size_t sent;
+                ssize_t n;
+
+                if (with_fd) {
+                        struct cmsghdr *header;
+
+                        message.msg_control = control.bytes;
+                        message.msg_controllen = sizeof(control.bytes);
+                        header = CMSG_FIRSTHDR(&message);
+                        header->cmsg_level = SOL_SOCKET;
+                        header->cmsg_type = SCM_RIGHTS;
+                        header->cmsg_len = CMSG_LEN(sizeof(int));
+                        memcpy(CMSG_DATA(header), &connection->out_fds[0].fd, sizeof(int));
+                }
+                if (connection->n_out_fds > (with_fd ? 1 : 0)) /* stop where the next descriptor goes */
+                        iov.iov_len = connection->out_fds[with_fd ? 1 : 0].at;
+
+                n = sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (n < 0)
+                        return errno == EINTR ? 0 : -errno;
+                sent = (size_t) n;
+                if (with_fd) {
+                        (void) close_fd(connection->out_fds[0].fd);
+                        connection->n_out_fds--;
+                        memmove(connection->out_fds, connection->out_fds + 1, connection->n_out_fds * sizeof(connection->out_fds[0]));
+                }
+                for (size_t i = 0; i < connection->n_out_fds; i++)
+                        connection->out_fds[i].at -= sent;
+                connection->n_out -= sent;
+                memmove(connection->out, connection->out + sent, connection->n_out);
+                explicit_bzero(connection->out + connection->n_out, sent);
+        }
+        return 0;
+}
+
+static int grow(char **bytes, size_t *n_allocated, size_t n_used, size_t n_needed) {
+        size_t n = *n_allocated ? *n_allocated : READ_SIZE;
+        char *larger;
+
+        if (n_needed <= *n_allocated)
+                return 0;
+        while (n < n_needed)
+                n *= 2;
+        larger = malloc(n);
+        if (!larger)
+                return -ENOMEM;
+        if (*bytes) {
+                memcpy(larger, *bytes, n_used);
+                explicit_bzero(*bytes, *n_allocated);
+                free(*bytes);
+        }
+        *bytes = larger;
+        *n_allocated = n;
+        return 0;
+}
+
+static int connection_send(Connection *connection, json_t *message, int fd) {
+        size_t n;
+        int r;
+
+        n = json_dumpb(message, NULL, 0, JSON_COMPACT);
+        if (n == 0)
+                return -ENOMEM;
+        if (connection->n_out + n + 1 > OUTPUT_MAX)
+                return -ENOBUFS;
+        r = grow(&connection->out, &connection->n_out_allocated, connection->n_out, connection->n_out + n + 1);
+        if (r < 0)
+                return r;
+        if (fd >= 0) {
+                int duplicate;
+
+                if (connection->n_out_fds == N_OUT_FDS_MAX)
+                        return -ENOBUFS;
+                duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                if (duplicate < 0)
+                        return -errno;
+                connection->out_fds[connection->n_out_fds].at = connection->n_out;
+                connection->out_fds[connection->n_out_fds++].fd = duplicate;
+        }
+        (void) json_dumpb(message, connection->out + connection->n_out, n, JSON_COMPACT);
+        connection->out[connection->n_out + n] = '\0';
+        connection->n_out += n + 1;
+
+        r = connection_write(connection);
+        if (r < 0 && r != -EAGAIN) {
+                connection_kill(connection);
+                return 0;
+        }
+        return connection_want(connection);
+}
+
+Call *call_free(Call *call) {
+        if (!call)
+                return NULL;
+        if (call->connection) {
+                Connection *connection = call->connection;
+
+                connection->call = NULL;
+                (void) connection_want(connection);
+        }
+        for (size_t i = 0; i < call->n_fds; i++)
+                (void) close_fd(call->fds[i]);
+        json_decref(call->parameters);
+        free(call);
+        return NULL;
+}
+
+static int answer(Call *call, const char *error, json_t *parameters, bool continues, int fd) {
+        cleanup(call_freep) Call *last = continues ? NULL : call;
+        json_t *message;
+        int r;
+
+        if (!parameters)
+                parameters = json_object();
+        if (!call->connection) {
+                json_decref(parameters);
+                return 0;
+        }
+        message = json_object();
+        if (error)
+                (void) json_object_set_new(message, "error", json_string(error));
+        (void) json_object_set_new(message, "parameters", parameters);
+        if (continues)
+                (void) json_object_set_new(message, "continues", json_true());
+        r = connection_send(call->connection, message, fd);
+        json_decref(message);
+        if (r < 0 && r != -ENOBUFS && call->connection)
+                connection_kill(call->connection);
+        return r == -ENOBUFS ? r : 0;
+}
+
+int call_reply(Call *call, json_t *parameters) {
+        return answer(call, NULL, parameters, false, -1);
+}
+
+int call_reply_fd(Call *call, json_t *parameters, int fd) {
+        return answer(call, NULL, parameters, false, fd);
+}
+
+int call_continue(Call *call, json_t *parameters, int fd) {
+        return answer(call, NULL, parameters, true, fd);
+}
+
+int call_error(Call *call, const char *error, json_t *parameters) {
+        return answer(call, error, parameters, false, -1);
+}
+
+int call_refuse(Call *call, const char *format, ...) {
+        char reason[1200];
+        va_list arguments;
+
+        va_start(arguments, format);
+        (void) vsnprintf(reason, sizeof(reason), format, arguments);
+        va_end(arguments);
+        return call_error(call, "org.carewallet.Refused", json_pack("{s:s}", "reason", reason));
+}
+
+int call_invalid(Call *call, const char *parameter) {
+        return call_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", parameter));
+}
+
+const char *call_string(const Call *call, const char *name) {
+        return json_string_value(json_object_get(call->parameters, name));
+}
+
+bool call_bool(const Call *call, const char *name, bool fallback) {
+        const json_t *value = json_object_get(call->parameters, name);
+
+        return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+json_int_t call_int(const Call *call, const char *name, json_int_t fallback) {
+        const json_t *value = json_object_get(call->parameters, name);
+
+        return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+int call_take_fd(Call *call, const char *name) {
+        json_int_t i = call_int(call, name, -1);
+
+        if (i < 0 || (size_t) i >= call->n_fds)
+                return -1;
+        return take_fd(&call->fds[i]);
+}
+
+/* --- parameters against a signature such as "name: string, kinds: ?[]string, fileFd: int" --- */
+
+static bool type_matches(const char *type, size_t n_type, const json_t *value) {
+        if (n_type > 1 && type[0] == '?')
+                return json_is_null(value) || type_matches(type + 1, n_type - 1, value);
+        if (n_type > 2 && type[0] == '[' && type[1] == ']') {
+                size_t i;
+                json_t *item;
+
+                if (!json_is_array(value))
+                        return false;
+                json_array_foreach(value, i, item) {
+                        if (!type_matches(type + 2, n_type - 2, item))
+                                return false;
+                }
+                return true;
+        }
+        if (n_type == 6 && memcmp(type, "string", 6) == 0)
+                return json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value);
+        if (n_type == 3 && memcmp(type, "int", 3) == 0)
+                return json_is_integer(value);
+        if (n_type == 4 && memcmp(type, "bool", 4) == 0)
+                return json_is_boolean(value);
+        return false;
+}
+
+/* Calls each with every "name: type" of a signature; stops at the first that returns false. */
+static bool signature_each(const char *signature, bool (*each)(const char *name, const char *type, size_t n_type, void *userdata), void *userdata) {
+        const char *p = signature;
+
+        while (*p) {
+                const char *colon = strchr(p, ':');
+                const char *type, *end;
+                char name[NAME_MAX_BYTES];
+
+                assert(colon && (size_t) (colon - p) < sizeof(name));
+                memcpy(name, p, (size_t) (colon - p));
+                name[colon - p] = '\0';
+                type = colon + 1 + strspn(colon + 1, " ");
+                end = type + strcspn(type, ",");
+                if (!each(name, type, (size_t) (end - type), userdata))
+                        return false;
+                p = *end ? end + 1 + strspn(end + 1, " ") : end;
+        }
+        return true;
+}
+
+typedef struct Checking {
+        Call *call;
+        size_t n_seen;
+        char bad[NAME_MAX_BYTES];
+} Checking;
+
+static bool check_one(const char *name, const char *type, size_t n_type, void *userdata) {
+        Checking *checking = userdata;
+        const json_t *value = json_object_get(checking->call->parameters, name);
+        size_t n_name = strlen(name);
+        bool good;
+
+        if (value)
+                checking->n_seen++;
+        good = value ? type_matches(type, n_type, value) : type[0] == '?';
+        if (good && n_name > 2 && strcmp(name + n_name - 2, "Fd") == 0) {
+                json_int_t i = json_integer_value(value);
+
+                good = i >= 0 && (size_t) i < checking->call->n_fds;
+        }
+        if (!good)
+                memcpy(checking->bad, name, n_name + 1);
+        return good;
+}
+
+typedef struct Knowing {
+        const char *name;
+        bool found;
+} Knowing;
+
+static bool know_one(const char *name, const char *type, size_t n_type, void *userdata) {
+        Knowing *knowing = userdata;
+
+        (void) type;
+        (void) n_type;
+        knowing->found = strcmp(name, knowing->name) == 0;
+        return !knowing->found;
+}
+
+/* The name of the first parameter that does not fit, or NULL. */
+static const char *parameters_check(Checking *checking, const char *signature) {
+        const char *name;
+        json_t *value;
+
+        if (!signature_each(signature, check_one, checking))
+                return checking->bad;
+        if (checking->n_seen == json_object_size(checking->call->parameters))
+                return NULL;
+        json_object_foreach(checking->call->parameters, name, value) {
+                Knowing knowing = { .name = name };
+
+                (void) signature_each(signature, know_one, &knowing);
+                if (!knowing.found)
+                        return name;
+        }
+        return NULL;
+}
+
+/* --- org.varlink.service --- */
+
+static const char service_description[] =
+        "# The Varlink service interface\n"
+        "interface org.varlink.service\n\n"
+        "method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)\n\n"
+        "method GetInterfaceDescription(interface: string) -> (description: string)\n\n"
+        "error InterfaceNotFound (interface: string)\n"
+        "error MethodNotFound (method: string)\n"
+        "error MethodNotImplemented (method: string)\n"
+        "error InvalidParameter (parameter: string)\n";
+
+static const char carewallet_errors[] =
+        "error Locked ()\n"
+        "error NotInitialized ()\n"
+        "error AlreadyInitialized ()\n"
+        "error StepUpRequired ()\n"
+        "error WrongPassphrase (retryAfterMs: int)\n"
+        "error NotFound (what: string, name: string)\n"
+        "error Exists (what: string, name: string)\n"
+        "error Refused (reason: string)\n"
+        "error NotDurable (reason: string)\n"
+        "error Busy (what: string)\n"
+        "error Internal (reason: string)\n";
+
+char *server_description(const ServerConfig *config) {
+        char *text = NULL;
+        size_t n_text;
+        FILE *file = open_memstream(&text, &n_text);
+
+        if (!file)
+                return NULL;
+        (void) fprintf(file, "# carewallet: a diabetes patient's data, keys, grants and ledger. See PROTOCOL.md.\ninterface %s\n\n", config->interface);
+        for (const Method *method = config->methods; method->name; method++)
+                (void) fprintf(file, "# %s\nmethod %s(%s) -> (%s)\n\n", method->text, method->name, method->in, method->out);
+        (void) fputs(carewallet_errors, file);
+        if (fclose(file) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}
+
+static int handle_service(Server *server, Call *call, const char *method) {
+        const ServerConfig *config = &server->config;
+
+        if (strcmp(method, "GetInfo") == 0)
+                return call_reply(call, json_pack("{s:s, s:s, s:s, s:s, s:[s,s]}", "vendor", config->vendor, "product", config->product,
+                                                  "version", config->version, "url", "", "interfaces", "org.varlink.service", config->interface));
+        if (strcmp(method, "GetInterfaceDescription") == 0) {
+                const char *name = json_string_value(json_object_get(call->parameters, "interface"));
+                cleanup(freep) char *own = NULL;
+
+                if (!name)
+                        return call_invalid(call, "interface");
+                if (strcmp(name, "org.varlink.service") == 0)
+                        return call_reply(call, json_pack("{s:s}", "description", service_description));
+                if (strcmp(name, config->interface) != 0)
+                        return call_error(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s}", "interface", name));
+                own = server_description(config);
+                return call_reply(call, json_pack("{s:s}", "description", own ? own : ""));
+        }
+        return call_error(call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", method));
+}
+
+static int dispatch(Server *server, Call *call, const char *name) {
+        const ServerConfig *config = &server->config;
+        const char *dot = strrchr(name, '.');
+        size_t n_interface = dot ? (size_t) (dot - name) : 0;
+        Checking checking = { .call = call };
+        const char *bad, *refusal;
+        int r;
+
+        if (!dot)
+                return call_error(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s}", "interface", name));
+        if (n_interface == strlen("org.varlink.service") && memcmp(name, "org.varlink.service", n_interface) == 0)
+                return handle_service(server, call, dot + 1);
+        if (n_interface != strlen(config->interface) || memcmp(name, config->interface, n_interface) != 0)
+                return call_error(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s%}", "interface", name, n_interface));
+
+        for (call->method = config->methods; call->method->name; call->method++)
+                if (strcmp(call->method->name, dot + 1) == 0)
+                        break;
+        if (!call->method->name)
+                return call_error(call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", dot + 1));
+
+        bad = parameters_check(&checking, call->method->in);
+        if (bad)
+                return call_invalid(call, bad);
+        refusal = config->guard(&call->peer, call->method, config->userdata);
+        if (refusal)
+                return call_error(call, refusal, NULL);
+
+        r = call->method->handle(call, config->userdata);
+        return r;
+}
+
+/* One message. Return: 0; -EBADMSG when the peer does not speak the protocol. */
+static int connection_message(Connection *connection, const char *text, size_t n_text) {
+        json_error_t error;
+        json_t *message, *parameters;
+        const char *name;
+        Call *call;
+        int r;
+
+        message = json_loadb(text, n_text, JSON_REJECT_DUPLICATES, &error);
+        if (!message)
+                return -EBADMSG;
+        name = json_string_value(json_object_get(message, "method"));
+        parameters = json_object_get(message, "parameters");
+        if (!name || (parameters && !json_is_object(parameters) && !json_is_null(parameters)) || json_is_true(json_object_get(message, "oneway")) ||
+            json_is_true(json_object_get(message, "upgrade"))) {
+                json_decref(message);
+                return -EBADMSG;
+        }
+
+        call = calloc(1, sizeof(*call));
+        if (!call) {
+                json_decref(message);
+                return -ENOMEM;
+        }
+        call->connection = connection;
+        call->parameters = json_is_object(parameters) ? json_incref(parameters) : json_object();
+        call->more = json_is_true(json_object_get(message, "more"));
+        call->peer = connection->peer;
+        memcpy(call->fds, connection->in_fds, sizeof(call->fds));
+        call->n_fds = connection->n_in_fds;
+        connection->n_in_fds = 0;
+        connection->call = call;
+
+        r = dispatch(connection->server, call, name);
+        json_decref(message);
+        return r;
+}
+
+static bool too_deep(const char *text, size_t n_text) {
+        size_t depth = 0;
+        bool quoted = false;
+
+        for (size_t i = 0; i < n_text; i++)
+                if (quoted) {
+                        if (text[i] == '\\')
+                                i++;
+                        else if (text[i] == '"')
+                                quoted = false;
+                } else if (text[i] == '"')
+                        quoted = true;
+                else if (text[i] == '{' || text[i] == '[') {
+                        if (++depth > SERVER_JSON_DEPTH_MAX)
+                                return true;
+                } else if ((text[i] == '}' || text[i] == ']') && depth > 0)
+                        depth--;
+        return false;
+}
+
+static int connection_receive(Connection *connection) {
+        union {
+                char bytes[CMSG_SPACE(sizeof(int) * SERVER_FDS_MAX)];
+                struct cmsghdr align;
+        } control;
+        struct msghdr message = { .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+        struct iovec iov;
+        ssize_t n;
+        int r;
+
+        if (connection->n_in >= SERVER_FRAME_MAX)
+                return -EMSGSIZE;
+        r = grow(&connection->in, &connection->n_in_allocated, connection->n_in, connection->n_in + READ_SIZE);
+        if (r < 0)
+                return r;
+        iov = (struct iovec){ .iov_base = connection->in + connection->n_in, .iov_len = connection->n_in_allocated - connection->n_in };
+        if (iov.iov_len > SERVER_FRAME_MAX - connection->n_in)
+                iov.iov_len = SERVER_FRAME_MAX - connection->n_in;
+        message.msg_iov = &iov;
+
+        n = recvmsg(connection->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (n < 0)
+                return -errno;
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+                size_t n_fds;
+
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                n_fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                for (size_t i = 0; i < n_fds; i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
+                        if (connection->n_in_fds < SERVER_FDS_MAX)
+                                connection->in_fds[connection->n_in_fds++] = fd;
+                        else {
+                                (void) close_fd(fd);
+                                r = -E2BIG;
+                        }
+                }
+        }
+        if (r < 0 || message.msg_flags & MSG_CTRUNC)
+                return -E2BIG;
+        if (n == 0)
+                return -ECONNRESET;
+        connection->n_in += (size_t) n;
+        return 0;
+}
+
+/* Messages that are whole, one call at a time. */
+static int connection_work(Connection *connection) {
+        while (!connection->call && !connection->dead && connection->n_in > connection->at_scanned) {
+                char *end = memchr(connection->in + connection->at_scanned, '\0', connection->n_in - connection->at_scanned);
+                size_t n;
+                int r;
+
+                if (!end) {
+                        connection->at_scanned = connection->n_in;
+                        return connection->n_in >= SERVER_FRAME_MAX ? -EMSGSIZE : 0;
+                }
+                n = (size_t) (end - connection->in);
+                if (too_deep(connection->in, n))
+                        return -EBADMSG;
+                r = connection_message(connection, connection->in, n);
+                if (r < 0)
+                        return r;
+                connection->n_in -= n + 1;
+                memmove(connection->in, connection->in + n + 1, connection->n_in);
+                connection->at_scanned = 0;
+        }
+        return 0;
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Connection *connection = userdata;
+        int r = 0;
+
+        (void) source;
+        (void) fd;
+        if (events & EPOLLOUT)
+                r = connection_write(connection);
+        if (r == -EAGAIN)
+                r = 0;
+        if (r >= 0 && events & EPOLLIN && !connection->call)
+                r = connection_receive(connection);
+        else if (r >= 0 && events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+                r = -ECONNRESET;
+        if (r == -EAGAIN || r == -EINTR)
+                r = 0;
+        if (r >= 0)
+                r = connection_work(connection);
+        if (r >= 0 && !connection->dead)
+                r = connection_want(connection);
+        if (r < 0)
+                connection_kill(connection);
+        return 0;
+}
+
+static int on_listen(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Server *server = userdata;
+        Connection *connection;
+        struct ucred credentials;
+        socklen_t n_credentials = sizeof(credentials);
+        cleanup(close_fdp) int client = -1;
+
+        (void) source;
+        (void) events;
+        client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (client < 0)
+                return 0;
+        if (server->n_connections >= SERVER_CONNECTIONS_MAX)
+                return 0;
+        if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &credentials, &n_credentials) < 0)
+                return 0;
+        if (credentials.uid != 0 && credentials.uid != geteuid() && credentials.uid != server->config.patient)
+                return 0;
+
+        connection = calloc(1, sizeof(*connection));
+        if (!connection)
+                return 0;
+        connection->server = server;
+        connection->fd = take_fd(&client);
+        connection->peer.uid = credentials.uid;
+        connection->peer.session = credentials.pid > 0 ? getsid(credentials.pid) : -1;
+        connection->next = server->connections;
+        server->connections = connection;
+        server->n_connections++;
+        if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0)
+                connection_free(connection);
+        return 0;
+}
+
+void call_flush(Server *server, int timeout_ms) {
+        for (Connection *connection = server->connections; connection; connection = connection->next)
+                while (connection->n_out > 0 && !connection->dead) {
+                        struct pollfd pollfd = { .fd = connection->fd, .events = POLLOUT };
+
+                        if (poll(&pollfd, 1, timeout_ms) <= 0 || connection_write(connection) < 0)
+                                break;
+                }
+}
+
+int server_new(Server **ret, const ServerConfig *config) {
+        cleanup(server_freep) Server *server = NULL;
+        int r;
+
+        server = calloc(1, sizeof(*server));
+        if (!server)
+                return -ENOMEM;
+        server->config = *config;
+        r = sd_event_add_io(config->event, &server->source, config->listen_fd, EPOLLIN, on_listen, server);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(config->event, &server->reaper, on_reap, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(server->reaper, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(server);
+        return 0;
+}
+
+Server *server_free(Server *server) {
+        if (!server)
+                return NULL;
+        sd_event_source_disable_unref(server->source);
+        sd_event_source_disable_unref(server->reaper);
+        while (server->connections) {
+                connection_kill(server->connections);
+                connection_free(server->connections);
+        }
+        free(server);
+        return NULL;
+}
