@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Key slots: the wallet's root key, wrapped once per way to open it. Layout in daemon/FORMAT.md, "slot file".
+ *
+ * Nothing in a Slots is secret. It is read before any key is known, so slots_load() believes only its shape; after an
+ * unwrap, slots_verify() says whether the whole was written by this wallet.
+ */
+
+#include "secret.h"
+
+typedef enum SlotType {
+        SLOT_PASSPHRASE = 1, /* Argon2id with the slot's limits */
+        SLOT_RECOVERY = 2,   /* BLAKE2b of the recovery code; limits are 0 */
+        SLOT_CREDENTIAL = 3, /* systemd credential; limits are 0 */
+        N_SLOT_TYPES = 4,
+} SlotType;
+
+enum {
+        SLOTS_MAX = 8,
+        SLOTS_LABEL_MAX = 64,    /* bytes */
+        SLOTS_OPSLIMIT_MAX = 64,
+        SLOTS_HEADER_SIZE = 72,
+        SLOTS_SLOT_SIZE = 172,
+        SLOTS_MAC_SIZE = 32,
+        SLOTS_CHECKSUM_SIZE = 16,
+        SLOTS_FILE_MAX = SLOTS_HEADER_SIZE + SLOTS_MAX * SLOTS_SLOT_SIZE + SLOTS_MAC_SIZE + SLOTS_CHECKSUM_SIZE,
+
+        SLOTS_E_FORMAT = 1, /* neither copy is a whole slot file of a version that we know */
+        SLOTS_E_KEY,        /* wrong key, or an altered slot: not told apart */
+        SLOTS_E_MAC,        /* not written by this wallet */
+        SLOTS_E_FULL,       /* SLOTS_MAX slots */
+        SLOTS_E_LAST,       /* the last slot can't be removed */
+};
+#define SLOTS_MEMLIMIT_MAX (UINT64_C(4) << 30) /* bytes */
+
+typedef struct Slot {
+        uint8_t type; /* SlotType */
+        uint32_t opslimit;
+        uint64_t memlimit; /* bytes */
+        uint8_t salt[16];
+        uint8_t nonce[24];
+        uint8_t wrapped[48]; /* XChaCha20-Poly1305 of the root key */
+        char label[SLOTS_LABEL_MAX + 1];
+} Slot;
+
+typedef struct Slots {
+        uint64_t generation; /* one more with each slots_store() */
+        uint8_t wallet_id[16];
+        uint8_t spool_public_key[32]; /* X25519: revocations made while locked are sealed to it */
+        size_t n_slots;
+        Slot slots[SLOTS_MAX];
+        uint8_t mac[SLOTS_MAC_SIZE];
+        unsigned n_copies; /* whole copies of this generation found by slots_load(), 1 or 2: after 1, store again */
+} Slots;
+
+/** slots_create() - a new wallet's: random id, no slot yet, generation 0; @root has KEYS_ROOT_SIZE bytes; -ENOMEM */
+must_check int slots_create(Slots *ret, const Secret *root);
+
+/**
+ * slots_add() - wrap the root key once more
+ * @salt:   with which @kek was derived
+ * @label:  valid text of at most SLOTS_LABEL_MAX bytes
+ * @kek:    32 bytes
+ *
+ * Return: 0; SLOTS_E_FULL; SLOTS_E_FORMAT when a limit or the label is out of range.
+ */
+must_check int slots_add(Slots *slots, SlotType type, const uint8_t salt[static 16], uint32_t opslimit, uint64_t memlimit,
+                         const char *label, const Secret *kek, const Secret *root);
+
+/** slots_remove() - 0; SLOTS_E_LAST */
+must_check int slots_remove(Slots *slots, size_t index);
+
+/** slots_unwrap() - 0; SLOTS_E_KEY; -ENOMEM */
+must_check int slots_unwrap(const Slots *slots, size_t index, const Secret *kek, Secret **ret_root);
+
+/** slots_verify() - the MAC, and that the public key is the root key's; 0; SLOTS_E_MAC; -ENOMEM */
+must_check int slots_verify(const Slots *slots, const Secret *root);
+
+/** slots_encode() - bytes of the file; the MAC and the checksum are made here; -ENOMEM */
+must_check int slots_encode(const Slots *slots, const Secret *root, uint8_t ret[static SLOTS_FILE_MAX], size_t *ret_n);
+/** slots_decode() - 0; SLOTS_E_FORMAT. Every number is in range afterwards. */
+must_check int slots_decode(Slots *ret, const uint8_t *bytes, size_t n_bytes);
+
+/**
+ * slots_load() - read "slots" and "slots.bak"; the newer whole copy counts
+ *
+ * Return: 0; SLOTS_E_FORMAT; -ENOENT when there is neither: no wallet yet; negative errno.
+ */
+must_check int slots_load(Slots *ret, int state_dir_fd);
+
+/**
+ * slots_store() - both copies, one after the other, each by a new file, fsync, rename, fsync
+ *
+ * The generation becomes one more. After a failure either state may be on the disk, each whole.
+ *
+ * Return: 0; negative errno.
+ */
+must_check int slots_store(Slots *slots, int state_dir_fd, const Secret *root);
+
+/** slots_read_public_key() - for spool_add() without a core; as slots_load() */
+must_check int slots_read_public_key(int state_dir_fd, uint8_t ret_public_key[static 32], uint8_t ret_wallet_id[static 16]);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Revocations made while the wallet is locked or the daemon does not run. Layout in daemon/FORMAT.md, "spool".
+ *
+ * Each is sealed to the wallet's public key (who reads the disk does not learn a provider's name) and is one file in
+ * STATE-DIR/spool. Whoever can write there can revoke: narrowing needs no authority.
+ */
+
+#include "secret.h"
+
+typedef enum SpoolType {
+        SPOOL_DAMAGED = 0,    /* to the callback only: a file that can't be opened; a revocation may be lost */
+        SPOOL_REVOKE = 1,     /* all grants of one provider */
+        SPOOL_REVOKE_ALL = 2,
+} SpoolType;
+
+enum {
+        SPOOL_NAME_MAX = 64,   /* bytes */
+        SPOOL_FILES_MAX = 1000,
+
+        SPOOL_E_FULL = 1,      /* SPOOL_FILES_MAX are waiting */
+        SPOOL_E_NAME,          /* not a valid text of 1..SPOOL_NAME_MAX bytes; REVOKE_ALL: not empty */
+};
+
+typedef struct SpoolEntry {
+        SpoolType type;
+        char provider[SPOOL_NAME_MAX + 1];
+        int64_t time_unix_ms; /* as the clock showed it */
+} SpoolEntry;
+
+/**
+ * spool_add() - durable when it returns
+ *
+ * Blocks for two fsyncs.
+ *
+ * Return: 0; SPOOL_E_FULL; SPOOL_E_NAME; negative errno.
+ */
+must_check int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16],
+                         const SpoolEntry *entry);
+
+/**
+ * spool_apply() - hand each entry to @apply, in no particular order, and remove it when that has returned 0
+ * @seed:   KEY_SPOOL_SEED
+ * @apply:  has committed what the entry asks for when it returns 0; anything else stops here and is returned
+ *
+ * Return: 0; what @apply returned; negative errno.
+ */
+must_check int spool_apply(int state_dir_fd, const Secret *seed, const uint8_t wallet_id[static 16],
+                           int (*apply)(void *userdata, const SpoolEntry *entry), void *userdata);
+
+/** spool_count() - entries that wait: `status` says so while locked; negative errno */
+must_check int spool_count(int state_dir_fd, size_t *ret_n);
