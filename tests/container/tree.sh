@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the container scripts: a fresh, bare Debian in a temporary folder, with a clean clone of HEAD in it.
+# Root. The bare system is made once and kept as a tar file.
+
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+cache=/var/cache/carewallet
+suite=${CAREWALLET_SUITE:-bookworm}
+
+[ "$(id -u)" = 0 ] || { echo "containers need root" >&2; exit 1; }
+for program in debootstrap systemd-nspawn git; do
+        command -v $program >/dev/null || { echo "$program is missing: ./dev container installs it" >&2; exit 1; }
+done
+
+# the mirror that this machine itself uses
+mirror() {
+        local m
+        m=$(sed -n -e 's/^URIs: *\([^ ]*debian\/\?\)$/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+        [ -n "$m" ] || m=$(sed -n -e 's/^deb \(\[[^]]*\] *\)\?\([^ ]*\/debian\/\?\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
+        printf '%s\n' "${m:-http://deb.debian.org/debian}"
+}
+
+tree=
+remove_tree() {
+        local status=$?
+        trap - EXIT INT TERM
+        # a mount that was left behind must not be emptied
+        if [ -n "$tree" ] && ! grep -q " $tree" /proc/self/mounts; then rm -rf --one-file-system "$tree"; fi
+        exit $status
+}
+
+# make_tree: sets $tree
+make_tree() {
+        local bare=$cache/$suite-minbase.tar
+        if [ ! -f "$bare" ]; then
+                echo "making a bare $suite from $(mirror)"
+                mkdir -p "$cache"
+                tree=$(mktemp -d /var/tmp/carewallet-tree.XXXXXX)
+                debootstrap --variant=minbase "$suite" "$tree" "$(mirror)" >"$cache/debootstrap.log" 2>&1 ||
+                        { tail -n 20 "$cache/debootstrap.log" >&2; exit 1; }
+                tar -C "$tree" -cf "$bare.new" .
+                mv "$bare.new" "$bare"
+                rm -rf --one-file-system "$tree"
+        fi
+        tree=$(mktemp -d /var/tmp/carewallet-tree.XXXXXX)
+        trap remove_tree EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+        tar -C "$tree" -xf "$bare"
+        git clone -q --no-local "$root" "$tree/root/carewallet"
+}
+
+# Landlock is off nspawn's own list of system calls; the programs are to be tried with it.
+nspawn() {
+        systemd-nspawn --quiet --register=no --keep-unit --resolv-conf=copy-host -D "$tree" \
+                --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" "$@"
+}
+inside() { nspawn --pipe /bin/bash -c "$1" </dev/null; }
