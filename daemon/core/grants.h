@@ -25,19 +25,22 @@ enum {
         GRANTS_MAX = 10000,
 
         GRANTS_E_FULL = 1,
-        GRANTS_E_ALTERED, /* a stored grant does not verify: it is left out, and this tells */
+        GRANTS_E_TERMS, /* claims that grant_open() would not accept */
 };
 
 /**
  * grants_load() - all grants of @consent, each JWT verified with the wallet's key
- * @pseudonym_key: 32 bytes, from the root key
- * A grant that does not verify is left out; *ret_n_altered counts them.
+ * @signing_seed:  borrowed for the call; a copy is kept
+ * @pseudonym_key: the same; 32 bytes, from the root key
+ * A grant that does not verify, or is not for the key of its provider, is left out; *ret_n_altered counts them.
+ *
+ * Return: 0; GRANTS_E_FULL; negative errno; what consent_grants() returns.
  */
 must_check int grants_load(Grants **ret, Consent *consent, const Secret *signing_seed, const Secret *pseudonym_key, size_t *ret_n_altered);
 Grants *grants_free(Grants *grants);
 DEFINE_CLEANUP(Grants *, grants_free)
 
-/** grants_issue() - sign, store (inside the caller's transaction), keep. claims: provider_key, terms, purpose, urls, pins, issued_* are given; the rest is filled */
+/** grants_issue() - sign, store (inside the caller's transaction), keep. claims: provider_key, terms, purpose, urls, pins, issued_* are given; the rest is filled. GRANTS_E_FULL, GRANTS_E_TERMS, -ENOSPC: disk full */
 must_check int grants_issue(Grants *grants, const ConsentProvider *provider, GrantClaims *claims, const Grant **ret);
 /** grants_forget() - drop one from memory whose transaction failed */
 void grants_forget(Grants *grants, uint64_t id);
