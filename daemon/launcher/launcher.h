@@ -23,7 +23,7 @@ enum {
         LAUNCHER_FDS_MAX = 4,     /* of a worker: become 0, 1, 3 and 4; 2 stays the daemon's stderr */
         LAUNCHER_RUNNING_MAX = 32, /* workers at a time */
         LAUNCHER_CORE_RELOCK = 10, /* exit code of a core that wants to be followed by a fresh, locked one */
-        LAUNCHER_STOP_MS = 10000,  /* a core that was told to stop and has not is killed after this */
+        LAUNCHER_STOP_MS = 5000,   /* a core that was told to stop and has not is killed after this */
 };
 
 typedef struct LauncherConfig {
@@ -35,8 +35,9 @@ typedef struct LauncherConfig {
  * launcher_run() - fork the core, start workers for it, until it ends
  * @core_main:  runs in the child, with the original signal mask; returns its exit code; @launcher_fd is its own
  *
- * The caller holds no secret, has one thread, and has made the sockets, close-on-exec, that each core inherits. SIGTERM,
- * SIGINT and SIGHUP are passed on to the core as SIGTERM. A core that exits with LAUNCHER_CORE_RELOCK is followed by a
+ * The caller holds no secret, has one thread, and has made the sockets, close-on-exec, that each core inherits: it has
+ * read the environment, which is cleared here, and connected what is to be connected, because the launcher's lockdown
+ * comes before the first core and connect() kills from then on. SIGTERM, SIGINT and SIGHUP are passed on to the core as SIGTERM. A core that exits with LAUNCHER_CORE_RELOCK is followed by a
  * fresh one; however a core ends, its workers are killed. Children do not outlive the launcher.
  *
  * Return: the core's exit code; 128 and the signal's number when one ended it; negative errno.
