@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speed and memory of the real programs: ./dev bench [NAME…].
+
+Each line is a figure, its limit and whether it holds. Limits are ratios to what the bare library does in the same run
+where that is possible; the machine's own figures stand at the top, because absolute figures vary between machines and by
+about 30 % between runs. Exit code 1 when a limit is broken.
+"""
+
+import json
+import os
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import dpop  # noqa: E402
+import wallet  # noqa: E402
+from wallet import Wallet  # noqa: E402
+
+BENCH = os.path.join(wallet.BUILD, 'tests', 'bench')
+RUNS = 5
+TODAY = time.strftime('%Y-%m-%d')
+YESTERDAY = time.strftime('%Y-%m-%d', time.localtime(time.time() - 86400))
+
+failures = 0
+
+
+def line(name, figure, limit='', holds=None):
+        global failures
+        if holds is False:
+                failures += 1
+        print(f'{name:<58} {figure:>16}  {limit:<22} {"" if holds is None else "ok" if holds else "BROKEN"}', flush=True)
+
+
+def at_most(name, value, limit, unit, decimals=1):
+        line(name, f'{value:.{decimals}f} {unit}', f'<= {limit} {unit}', value <= limit)
+
+
+def at_least(name, value, limit, unit='', decimals=2):
+        line(name, f'{value:.{decimals}f} {unit}'.strip(), f'>= {limit} {unit}'.strip(), value >= limit)
+
+
+def bench_program(name, *args):
+        out = subprocess.run([os.path.join(BENCH, name), *map(str, args)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(out)
+
+
+class Peak:
+        """Highest proportional memory of processes, sampled: with Peak(lambda: pids) as p: …; p.kib"""
+
+        def __init__(self, pids):
+                self.pids, self.kib, self.done = pids, 0, threading.Event()
+
+        def sample(self):
+                self.kib = max(self.kib, wallet.pss_kib(self.pids()))
+
+        def loop(self):
+                while not self.done.wait(0.02):
+                        self.sample()
+
+        def __enter__(self):
+                self.sample()
+                self.thread = threading.Thread(target=self.loop)
+                self.thread.start()
+                return self
+
+        def __exit__(self, *_):
+                self.sample()
+                self.done.set()
+                self.thread.join()
+
+
+class Data:
+        """A year and ten years of synthetic exports, made once; and the import worker's frames of the year."""
+
+        def __init__(self, directory):
+                self.directory = directory
+                self.bare = os.path.join(directory, 'bare')
+                os.mkdir(self.bare)
+                self.made = {}
+
+        def years(self, n):
+                if n not in self.made:
+                        path = os.path.join(self.directory, f'{n}-years.csv')
+                        self.made[n] = (path, wallet.generate(path, '--days', 365 * n, '--end', YESTERDAY))
+                return self.made[n]
+
+        def frames(self):
+                """What the worker sends for the year: the same records for the bare loop. The request is daemon/FORMAT.md's."""
+                path = os.path.join(self.directory, 'frames')
+                if not os.path.exists(path):
+                        zone = b'Europe/Berlin'
+                        request = struct.pack('<IqBH', 1, int(time.time() * 1000), 0, len(zone)) + zone
+                        csv = os.open(self.years(1)[0], os.O_RDONLY)
+                        worker = os.path.join(wallet.BUILD, 'daemon', 'workers', 'import', 'carewallet-import')
+                        # the worker wants its file as descriptor 3
+                        process = subprocess.Popen(['bash', '-c', f'exec {worker} 3<&{csv}'], pass_fds=[csv], env={},
+                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                        os.close(csv)
+                        frames, _ = process.communicate(struct.pack('<II', 0x0201, len(request)) + request)
+                        assert process.returncode == 0, f'the import worker ended with {process.returncode}'
+                        with open(path, 'wb') as f:
+                                f.write(frames)
+                return path
+
+
+class Varlink:
+        """One call on a connection of its own, without the command line's own start."""
+
+        def __init__(self, path):
+                self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                self.socket.connect(path)
+
+        def call(self, method, **parameters):
+                self.socket.sendall(json.dumps({'method': f'org.carewallet.{method}', 'parameters': parameters}).encode() + b'\0')
+                data = b''
+                while not data.endswith(b'\0'):
+                        more = self.socket.recv(65536)
+                        assert more, 'the core closed the connection'
+                        data += more
+                reply = json.loads(data[:-1])
+                assert 'error' not in reply, reply
+                return reply['parameters']
+
+
+def imported_wallet(data, years=1, **options):
+        w = Wallet(**options)
+        try:
+                w.init()
+                w.cli('import', data.years(years)[0], timeout_s=600)
+        except BaseException:
+                w.close()
+                raise
+        return w
+
+
+def open_gate(w, name='bench', preset_args=('--last', '90d')):
+        """A provider with a grant and an open gate: (key, jwt)."""
+        key = dpop.Key()
+        w.cli('provider', 'add', name, '--key', key.write_jwk(w.path(f'{name}.jwk')))
+        path = w.grant(name, *preset_args)
+        if not w.gate:
+                w.gate_on()
+        with open(path) as f:
+                return key, f.read().strip()
+
+
+# the benches, in the order of the table
+
+
+def machine(data):
+        figures = bench_program('bench-machine', data.directory)
+        line('machine: Ed25519 sign / verify', f'{figures["sign_per_s"]} / {figures["verify_per_s"]} /s')
+        line('machine: 4 KiB append + fdatasync', f'{figures["fdatasync_per_s"]} /s')
+        line('machine: SQLCipher commit, synchronous FULL', f'{figures["commit_per_s"]} /s')
+        return figures
+
+
+def imports(data):
+        path, truth = data.years(1)
+        frames = data.frames()
+        ours, bare = [], []
+        for _ in range(RUNS):
+                with Wallet() as w:
+                        w.init()
+                        begin = time.monotonic()
+                        report = w.cli('import', path, '--json', timeout_s=600)
+                        ours.append(time.monotonic() - begin)
+                        n = sum(w.json('status')['records'].values())
+                figures = bench_program('bench-bare', 'insert', frames, data.bare)
+                assert figures['records'] == n, (figures, n, report.out[:1000])
+                bare.append(figures['seconds'])
+        rate, bare_rate = n / statistics.median(ours), n / statistics.median(bare)
+        line(f'import: {truth["n_rows"]} rows, {n} records, whole command', f'{rate / 1000:.0f} k/s', f'spread {min(ours):.2f}-{max(ours):.2f} s')
+        line('import: bare loop, the same records, one transaction', f'{bare_rate / 1000:.0f} k/s', f'spread {min(bare):.2f}-{max(bare):.2f} s')
+        at_least('import: ratio to the bare loop', rate / bare_rate, 0.5)
+
+
+def memory(data):
+        peaks = {}
+        for years in (1, 10):
+                path, _ = data.years(years)
+                with Wallet() as w:
+                        w.init()
+                        process = w.start_cli('import', path)
+                        with Peak(lambda: w.pids() + [process.pid]) as peak:
+                                out, err = process.communicate()
+                        assert process.returncode == 0, err
+                        peaks[years] = peak.kib / 1024
+                        at_most(f'memory: peak of all processes, import of {years} year{"s" if years > 1 else ""}', peaks[years], 64, 'MiB')
+        at_most('memory: ten years to one year', peaks[10] / peaks[1], 1.2, 'x', 2)
+
+
+def idle(data):
+        with imported_wallet(data) as w:
+                time.sleep(2)
+                launcher_core = w.pids()[:2]
+                at_most('idle: launcher and core, wallet open, a year in it', wallet.pss_kib(launcher_core) / 1024, 12, 'MiB')
+
+                def switches(pids):
+                        n = 0
+                        for pid in pids:
+                                with open(f'/proc/{pid}/status') as f:
+                                        n += sum(int(text.split()[1]) for text in f if 'ctxt_switches' in text)
+                        return n
+
+                before = switches(launcher_core)
+                time.sleep(10)
+                at_most('idle: wake-ups of launcher and core in 10 s', switches(launcher_core) - before, 0, '', 0)
+                open_gate(w)
+                time.sleep(2)
+                pids = w.pids()
+                before = switches(pids)
+                time.sleep(10)
+                line('idle: the same with the gate on', f'{switches(pids) - before}')
+
+
+def slices(data):
+        with imported_wallet(data, years=10) as w:
+                key, jwt = open_gate(w)
+                core = w.pids()[1]
+                ours, bare, first, rows = [], [], [], 0
+                client = dpop.Client(w.gate, key)
+                client.token(jwt)
+                memory_before = wallet.pss_kib([core])
+                bench_program('bench-bare', 'insert', data.frames(), data.bare)
+                with Peak(lambda: [core]) as peak:
+                        for _ in range(RUNS):
+                                begin = time.monotonic()
+                                response = client.get('/slice?format=ndjson')
+                                body = response.read(1)
+                                first.append(time.monotonic() - begin)
+                                body += response.read()
+                                ours.append(time.monotonic() - begin)
+                                rows = body.count(b'\n') - 1
+                                assert b'"end"' in body[-200:], body[-200:]
+                                figures = bench_program('bench-bare', 'query', data.bare, 90)
+                                bare.append(figures['seconds'] / figures['records'])
+                rate, bare_rate = rows / statistics.median(ours), 1 / statistics.median(bare)
+                line(f'slice: 90 days, {rows} rows, over HTTPS', f'{rate / 1000:.0f} k/s')
+                line('slice: bare query and serialisation', f'{bare_rate / 1000:.0f} k/s')
+                at_least('slice: ratio to the bare query', rate / bare_rate, 0.5)
+                at_most('slice: first byte, kept connection, median', statistics.median(first) * 1000, 20, 'ms')
+                at_most('slice: growth of the core over five slices', max(0, peak.kib - memory_before) / 1024, 2, 'MiB')
+
+
+def revoke(data):
+        figures = bench_program('bench-machine', data.directory)
+        with imported_wallet(data) as w:
+                idle_times = []
+                for i in range(RUNS):
+                        open_gate(w, f'idle{i}')
+                        begin = time.monotonic()
+                        Varlink(w.socket).call('Revoke', provider=f'idle{i}')
+                        idle_times.append(time.monotonic() - begin)
+                fsync_s = 1 / figures['fdatasync_per_s']
+                idle_s = statistics.median(idle_times)
+                line('revoke: whole call, idle, gate on', f'{idle_s * 1000:.1f} ms')
+                line('revoke: the same as a ratio to one fdatasync', f'{idle_s / fsync_s:.1f} x')
+
+                # ten streams that are read slowly enough to be there at the end, and an import
+                streams, stop = [], threading.Event()
+
+                def read_slowly(response):
+                        try:
+                                while not stop.is_set() and response.read(4096):
+                                        time.sleep(0.02)
+                        except OSError:
+                                pass
+
+                for i in range(10):
+                        key, jwt = open_gate(w, f'stream{i}', ('--last', '365d'))
+                        client = dpop.Client(w.gate, key)
+                        client.token(jwt)
+                        thread = threading.Thread(target=read_slowly, args=(client.get('/slice?format=ndjson'),), daemon=True)
+                        thread.start()
+                        streams.append((client, thread))
+                times = []
+                path = data.years(10)[0]
+                process = w.start_cli('import', path)
+                time.sleep(0.5)
+                for i in range(10):
+                        begin = time.monotonic()
+                        Varlink(w.socket).call('Revoke', provider=f'stream{i}')
+                        times.append(time.monotonic() - begin)
+                        time.sleep(0.1)
+                busy = process.poll() is None
+                stop.set()
+                process.kill()
+                process.communicate()
+                for client, thread in streams:
+                        client.close()
+                        thread.join()
+                line('revoke: the import was running all the time', 'yes' if busy else 'no', holds=busy)
+                at_most('revoke: whole call, import and ten streams, median', statistics.median(times) * 1000, 50, 'ms')
+                at_most('revoke: the same, slowest of ten', max(times) * 1000, 50, 'ms')
+
+
+def redemptions(data):
+        figures = bench_program('bench-machine', data.directory)
+        with imported_wallet(data) as w:
+                def measure(kept, n_threads, seconds=4):
+                        counts, end = [0] * n_threads, time.monotonic() + seconds
+                        clients = []
+                        for i in range(n_threads):
+                                key, jwt = open_gate(w, f'p{kept:d}-{n_threads}-{i}')
+                                clients.append((dpop.Client(w.gate, key), jwt))
+
+                        def loop(i):
+                                client, jwt = clients[i]
+                                while time.monotonic() < end:
+                                        if not kept:
+                                                client.connect()
+                                        client.token(jwt)
+                                        counts[i] += 1
+
+                        threads = [threading.Thread(target=loop, args=(i,)) for i in range(n_threads)]
+                        begin, end = time.monotonic(), time.monotonic() + seconds
+                        for t in threads:
+                                t.start()
+                        for t in threads:
+                                t.join()
+                        for client, _ in clients:
+                                client.close()
+                        return sum(counts) / (time.monotonic() - begin)
+
+                line('redemptions: one client, kept connection', f'{measure(True, 1):.0f} /s', f'verify {figures["verify_per_s"]}/s')
+                line('redemptions: eight clients, kept connections', f'{measure(True, 8):.0f} /s', f'commit {figures["commit_per_s"]}/s')
+                line('redemptions: one client, new connection each', f'{measure(False, 1):.0f} /s')
+
+
+def stalled(data):
+        with Wallet() as w:
+                w.init()
+                w.gate_on()
+                host, port = w.gate.rsplit(':', 1)
+                pid = w.pid_of('carewallet-gate')
+                sockets = []
+                for _ in range(10):
+                        s = socket.create_connection((host, int(port)))
+                        s.sendall(b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03')  # the beginning of a ClientHello
+                        sockets.append(s)
+
+                def cpu_s():
+                        total = 0
+                        for p in (pid, *w.pids()[:2]):
+                                with open(f'/proc/{p}/stat') as f:
+                                        fields = f.read().rsplit(')', 1)[1].split()
+                                total += int(fields[11]) + int(fields[12])
+                        return total / os.sysconf('SC_CLK_TCK')
+
+                time.sleep(0.5)
+                before, begin = cpu_s(), time.monotonic()
+                time.sleep(5)
+                at_most('gate: CPU with ten peers stalled in the handshake', 100 * (cpu_s() - before) / (time.monotonic() - begin), 5, '%')
+                for s in sockets:
+                        s.close()
+
+
+BENCHES = [machine, imports, memory, idle, slices, revoke, redemptions, stalled]
+
+
+def main():
+        wanted = sys.argv[1:]
+        unknown = set(wanted) - {b.__name__ for b in BENCHES}
+        if unknown:
+                sys.exit(f'no bench {", ".join(sorted(unknown))}; there are: {" ".join(b.__name__ for b in BENCHES)}')
+        with tempfile.TemporaryDirectory(prefix='carewallet-bench-') as directory:
+                data = Data(directory)
+                for bench in BENCHES:
+                        if not wanted or bench.__name__ in wanted:
+                                bench(data)
+        print(f'\n{failures} limit(s) broken' if failures else '\nall limits hold')
+        sys.exit(1 if failures else 0)
+
+
+main()
