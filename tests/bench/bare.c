@@ -204,7 +204,7 @@ static void query(const char *dir, long days) {
                                 .kind = (uint8_t) kind,
                                 .unit = meta & 15,
                                 .decimals = meta >> 4 & 15,
-                                .flags = meta >> 8 & 255,
+                                .flags = (uint8_t) (meta >> 8),
                                 .clock = meta >> 16 & 15,
                                 .offset_min = (int16_t) ((meta >> 20) - 1024),
                                 .value_milli = sqlite3_column_int(statement, 2),

@@ -3,7 +3,7 @@
 # Root. The bare system is made once and kept as a tar file.
 
 set -euo pipefail
-root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 cache=/var/cache/carewallet
 suite=${CAREWALLET_SUITE:-bookworm}
 

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs as a service inside the booted container, see systemd.sh. One line per check, a count at the end.
+set -u
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+passphrase='four horses on a grey staple'
+passed=0 failed=0
+
+check() { # WHAT COMMAND…
+        local out
+        if out=$("${@:2}" 2>&1); then
+                passed=$((passed + 1))
+                echo "ok: $1"
+        else
+                failed=$((failed + 1))
+                printf 'FAILED: %s\n%s\n' "$1" "$out"
+        fi
+}
+finish() {
+        [ $failed = 0 ] || journalctl --no-pager -o short -n 400 | grep -v -e runuser -e apt-daily
+        printf '%d passed, %d failed\n' $passed $failed
+}
+trap finish EXIT
+
+as_patient() {
+        runuser -u patient -- env XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
+                HOME=/home/patient PATH="$PATH" "$@"
+}
+is() { [ "$("${@:2}" 2>&1 | head -n 1)" = "$1" ] || { echo "not $1: $("${@:2}" 2>&1)"; return 1; }; }
+has() { "${@:2}" 2>&1 | grep -qF -- "$1" || { echo "no $1 in: $("${@:2}" 2>&1)"; return 1; }; }
+until_is() { # WORD COMMAND…: at most 10 s
+        for _ in $(seq 100); do
+                [ "$("${@:2}" 2>/dev/null | head -n 1)" != "$1" ] || return 0
+                sleep 0.1
+        done
+        echo "not $1 after 10 s: $("${@:2}" 2>&1)"
+        return 1
+}
+with_passphrase() { "$@" 3< <(printf '%s\n' "$passphrase"); }
+
+# story SYSTEMCTL SERVICE RUN: one mode; RUN puts the patient's user and environment in front of a command
+story() {
+        local mode=$1 ctl=$2 unit=$3 as=$4
+        check "$mode: the socket can be started" $ctl start "$unit.socket"
+        check "$mode: nothing runs before the first caller" is inactive $ctl is-active "$unit.service"
+        check "$mode: the first status starts the daemon" $as carewallet status
+        check "$mode: the service is active: it said READY=1" is active $ctl is-active "$unit.service"
+        check "$mode: the service is of type notify" is notify $ctl show -p Type --value "$unit.service"
+        check "$mode: init" with_passphrase $as carewallet init --passphrase-fd 3 --timezone Europe/Berlin
+        check "$mode: unlock" with_passphrase $as carewallet unlock --passphrase-fd 3
+        check "$mode: unlocked" has '"locked": false' $as bash -c 'carewallet status --json | sed "s/\":\([^ ]\)/\": \1/g"'
+        check "$mode: import" $as carewallet import /tmp/carelink.csv
+        check "$mode: the gate" $as carewallet gate on --listen 127.0.0.1:8443
+        check "$mode: lock" $as carewallet lock
+        check "$mode: locked, and still there" has '"locked": true' $as bash -c 'carewallet status --json | sed "s/\":\([^ ]\)/\": \1/g"'
+        check "$mode: still the same service" is active $ctl is-active "$unit.service"
+        check "$mode: stop" $ctl stop "$unit.service"
+        check "$mode: it ended well" is success $ctl show -p Result --value "$unit.service"
+        check "$mode: the next caller starts it again" $as carewallet status
+        check "$mode: stop for good" $ctl stop "$unit.socket" "$unit.service"
+        check "$mode: no process is left" bash -c '! pgrep -x carewalletd'
+}
+
+useradd --create-home --shell /bin/bash patient
+uid=$(id -u patient)
+python3 /root/carewallet/tests/data/generate-carelink.py --days 3 --end "$(date +%Y-%m-%dT%H:%M)" --out /tmp/carelink.csv
+chmod 644 /tmp/carelink.csv
+
+check "user: a user manager starts" systemctl start "user@$uid.service"
+check "user: its bus answers" until_is running as_patient systemctl --user is-system-running
+story user "as_patient systemctl --user" carewalletd as_patient
+story system systemctl carewalletd@patient "runuser -u patient --"
