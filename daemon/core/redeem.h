@@ -9,6 +9,7 @@
 #include "daemon/common/frame.h"
 #include "grants.h"
 #include "records.h"
+#include "serialise.h"
 
 typedef struct Redeem Redeem;
 
@@ -32,6 +33,11 @@ typedef struct RedeemConfig {
 must_check int redeem_new(Redeem **ret, const RedeemConfig *config);
 Redeem *redeem_free(Redeem *redeem);
 DEFINE_CLEANUP(Redeem *, redeem_free)
+
+/*
+ * Of the functions that append to the ledger: -ENOSPC when the disk is full, negative errno otherwise, never positive. On either the
+ * caller rolls back, drops what is in the buffer and calls redeem_abort().
+ */
 
 /**
  * redeem_request() - one frame of the gate. Inside consent_begin()/consent_commit() of the caller.
@@ -63,13 +69,26 @@ RedeemHandedOut redeem_grant_dead(Redeem *redeem, uint64_t grant);
 void redeem_abort(Redeem *redeem);
 /** redeem_committed() - the commit was good */
 void redeem_committed(Redeem *redeem);
-/** redeem_all_dead() - the gate is gone: every stream is cut, tokens stay (inside a transaction) */
+/** redeem_gate_gone() - the gate is gone or goes off: every stream is cut, tokens stay; what was counted and not yet logged is (inside a transaction) */
 must_check int redeem_gate_gone(Redeem *redeem, PolicyNow now);
 
-/** redeem_preview() - what the grant would let out now, by the real path: policy_decide(), read, policy_redact(), serialise; one chunk a call
- *  @cursor: zeroed to begin. Text gets at most 64 KiB more. */
+/**
+ * redeem_preview() - what the grant would let out now, by the real path: policy_decide(), read, policy_redact(), serialise; one step a call
+ * @preview: zeroed but for the format to begin
+ * @text:    a Text; gets at most 64 KiB more
+ * A summary is one JSON object and a line end, from the day's copy where there is one; it comes with the last call.
+ */
+typedef enum RedeemPreviewFormat {
+        REDEEM_PREVIEW_NDJSON = 0, /* records, without the lines around them */
+        REDEEM_PREVIEW_CSV = 1,
+        REDEEM_PREVIEW_SUMMARY = 2,
+} RedeemPreviewFormat;
+
 typedef struct RedeemPreview {
-        RecordsCursor cursor;
+        uint8_t format; /* RedeemPreviewFormat */
         bool begun;
+        bool not_enough; /* at the end of a summary: too few days or readings, nothing leaves */
+        RecordsCursor cursor;
+        PolicySummary summary;
 } RedeemPreview;
-must_check int redeem_preview(Redeem *redeem, const Grant *grant, PolicyNow now, RedeemPreview *preview, bool *ret_end, PolicyVerdict *ret_verdict, void *text);
+must_check int redeem_preview(Redeem *redeem, const Grant *grant, PolicyNow now, RedeemPreview *preview, bool *ret_end, PolicyVerdict *ret_verdict, Text *text);
