@@ -244,9 +244,18 @@ static int answer(Call *call, const char *error, json_t *parameters, bool contin
                 (void) json_object_set_new(message, "continues", json_true());
         r = connection_send(call->connection, message, fd);
         json_decref(message);
-        if (r < 0 && r != -ENOBUFS && call->connection)
-                connection_kill(call->connection);
-        return r == -ENOBUFS ? r : 0;
+        if (r == -ENOBUFS && continues)
+                return r; /* the peer does not read: the caller may say less */
+        if (r < 0 && call->connection) {
+                Connection *connection = call->connection;
+
+                if (!continues) { /* nobody's job any more: killing must not hand it back */
+                        connection->call = NULL;
+                        call->connection = NULL;
+                }
+                connection_kill(connection);
+        }
+        return 0;
 }
 
 int call_reply(Call *call, json_t *parameters) {
@@ -502,7 +511,9 @@ static int dispatch(Server *server, Call *call, const char *name) {
                 return call_error(call, refusal, NULL);
 
         r = call->method->handle(call, config->userdata);
-        return r;
+        if (r < 0)
+                return call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+        return 0;
 }
 
 /* One message. Return: 0; -EBADMSG when the peer does not speak the protocol. */

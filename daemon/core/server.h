@@ -36,7 +36,7 @@ typedef struct Method {
         const char *in;  /* Varlink types: "name: string, fileFd: int, unit: ?string"; a name that ends in Fd is an index into the call's descriptors */
         const char *out;
         const char *text; /* one line for the interface description */
-        int (*handle)(Call *call, void *userdata); /* takes the call over; < 0: answered with Internal */
+        int (*handle)(Call *call, void *userdata); /* takes the call over, unless it returns < 0: answered with Internal */
 } Method;
 
 typedef struct Peer {

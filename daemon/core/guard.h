@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Who has given the passphrase lately, and who has given a wrong one. A session is a user and a kernel session
+ * (getsid(2)): a terminal, or a script and what it starts.
+ */
+
+#include "server.h"
+
+enum {
+        GUARD_LIFE_MS = 15 * 60 * 1000, /* how long a passphrase counts */
+        GUARD_SESSIONS_MAX = 64,        /* the oldest goes */
+        GUARD_DELAY_MIN_MS = 500,       /* after the first wrong try; doubles with each */
+        GUARD_DELAY_MAX_MS = 60 * 1000,
+        GUARD_PEERS_MAX = 16,           /* users whose wrong tries are remembered */
+};
+
+typedef struct GuardSession {
+        Peer peer;
+        uint64_t until_ms;
+} GuardSession;
+
+typedef struct GuardPeer {
+        uid_t uid;
+        unsigned n_wrong;
+        uint64_t not_before_ms;
+} GuardPeer;
+
+typedef struct Guard { /* zero it to begin; all times are monotonic ms */
+        GuardSession sessions[GUARD_SESSIONS_MAX];
+        size_t n_sessions;
+        GuardPeer peers[GUARD_PEERS_MAX];
+        size_t n_peers;
+} Guard;
+
+/** guard_passed() - this peer gave the right secret now */
+void guard_passed(Guard *guard, const Peer *peer, uint64_t now_ms);
+bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms);
+/** guard_failed() - a wrong secret. Return: ms that the next try has to wait */
+uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms);
+/** guard_must_wait() - ms until this peer may try again; 0: now */
+uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms);

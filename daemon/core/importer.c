@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Import: a worker reads the patient's file; its records are stored in batches that nobody sees until all is well. */
+
+#include "daemon/common/text.h"
+#include "gate.h"
+#include "worker.h"
+
+enum {
+        SILENCE_MS = 60 * 1000,
+        REJECTED_SHOWN_MAX = 1000,
+        NOTES_MAX = 100,
+        SOURCES_MAX = 64,
+        ARENA_SIZE = 256 * 1024, /* bytes of payload that wait with a batch */
+};
+
+struct Importer {
+        Manager *manager;
+        Call *call;
+        Worker *worker;
+        char name[256];
+        bool begun;
+        Record batch[RECORDS_BATCH_MAX];
+        size_t n_batch;
+        uint8_t arena[ARENA_SIZE];
+        size_t n_arena;
+        RecordsCounts counts;
+        RecordsSource sources[SOURCES_MAX]; /* by the worker's number, less one */
+        size_t n_sources;
+        uint64_t n_records;
+        uint64_t n_rejected;
+        json_t *rejected, *notes, *devices;
+        int64_t first_local_ms, last_local_ms;
+};
+
+static Importer *importer_free(Importer *importer) {
+        if (!importer)
+                return NULL;
+        if (importer->manager->importer == importer)
+                importer->manager->importer = NULL;
+        (void) worker_free(importer->worker);
+        if (importer->begun)
+                records_import_cancel(importer->manager->wallet->records);
+        manager_clean(importer->manager);
+        records_release_memory(importer->manager->wallet->records);
+        json_decref(importer->rejected);
+        json_decref(importer->notes);
+        json_decref(importer->devices);
+        explicit_bzero(importer->batch, sizeof(importer->batch));
+        explicit_bzero(importer->arena, sizeof(importer->arena));
+        free(importer);
+        return NULL;
+}
+
+static void on_gone(Call *call, void *userdata) {
+        (void) importer_free(userdata);
+        (void) call_free(call);
+}
+
+static void refuse(Importer *importer, const char *reason) {
+        Call *call = importer->call;
+
+        (void) importer_free(importer);
+        (void) call_refuse(call, "%s", reason);
+}
+
+static const char *records_reason(int r) {
+        switch (r) {
+        case RECORDS_E_FULL:
+                return "The disk is full or cannot be written. Nothing of this file is kept. Make room and import it again.";
+        case RECORDS_E_KEY:
+                return "The records database is damaged. Nothing of this file is kept. Restore a backup.";
+        default:
+                return "Something failed inside carewallet. Nothing of this file is kept. The journal says more.";
+        }
+}
+
+static int store_batch(Importer *importer) {
+        int r;
+
+        if (importer->n_batch == 0)
+                return 0;
+        r = records_import_batch(importer->manager->wallet->records, importer->batch, importer->n_batch, &importer->counts);
+        importer->n_batch = 0;
+        importer->n_arena = 0;
+        return r;
+}
+
+static int take_source(Importer *importer, const uint8_t *payload, size_t n_payload) {
+        FrameImportSource from;
+        RecordsSource *source;
+        int r;
+
+        if (frame_get_import_source(&from, payload, n_payload) != 0 || from.source != importer->n_sources + 1)
+                return FRAME_E_FORMAT;
+        if (importer->n_sources == SOURCES_MAX)
+                return FRAME_E_FORMAT;
+        source = &importer->sources[importer->n_sources];
+        *source = (RecordsSource){ 0 };
+        memcpy(source->device_key, from.device_key, sizeof(source->device_key));
+        memcpy(source->model, from.model, sizeof(source->model));
+        memcpy(source->serial, from.serial, sizeof(source->serial));
+        memcpy(source->section, from.section, sizeof(source->section));
+        r = records_source_find_or_add(importer->manager->wallet->records, source);
+        if (r != 0)
+                return fold(r);
+        importer->n_sources++;
+        return json_array_append_new(importer->devices, json_pack("{s:s, s:s, s:s}", "model", from.model, "serial", from.serial, "section", from.section)) < 0 ? -ENOMEM : 0;
+}
+
+static int take_record(Importer *importer, const uint8_t *payload, size_t n_payload, int *ret_stored) {
+        Record record;
+        uint32_t line;
+
+        if (frame_get_import_record(&line, &record, payload, n_payload) != 0)
+                return FRAME_E_FORMAT;
+        if (record.source == 0 || record.source > importer->n_sources)
+                return FRAME_E_FORMAT;
+        if (importer->n_batch == RECORDS_BATCH_MAX || importer->n_arena + record.n_payload > ARENA_SIZE) {
+                *ret_stored = store_batch(importer);
+                if (*ret_stored != 0)
+                        return 0;
+        }
+        record.source = importer->sources[record.source - 1].id;
+        if (record.n_payload > 0) {
+                memcpy(importer->arena + importer->n_arena, record.payload, record.n_payload);
+                record.payload = importer->arena + importer->n_arena;
+                importer->n_arena += record.n_payload;
+        }
+        if (record.clock != RECORD_CLOCK_UNSET) {
+                if (importer->n_records == 0 || record.local_ms < importer->first_local_ms)
+                        importer->first_local_ms = record.local_ms;
+                if (importer->n_records == 0 || record.local_ms > importer->last_local_ms)
+                        importer->last_local_ms = record.local_ms;
+                importer->n_records++;
+        }
+        importer->batch[importer->n_batch++] = record;
+        return 0;
+}
+
+static int take_rejected(Importer *importer, const uint8_t *payload, size_t n_payload, int *ret_stored) {
+        char reason[1025], row[1025];
+        uint32_t line;
+
+        if (frame_get_import_rejected(&line, reason, row, payload, n_payload) != 0)
+                return FRAME_E_FORMAT;
+        importer->n_rejected++;
+        if (json_array_size(importer->rejected) < REJECTED_SHOWN_MAX)
+                (void) json_array_append_new(importer->rejected, json_pack("{s:i, s:s}", "line", (int) line, "reason", reason));
+        *ret_stored = records_import_reject(importer->manager->wallet->records, line, reason, row);
+        return 0;
+}
+
+static json_t *make_report(const Importer *importer, const FrameImportEnd *end) {
+        json_t *by_kind = json_object(), *report;
+        uint64_t n_inserted = 0, n_duplicates = 0, n_superseded = 0, n_merged = 0, n_extra = 0;
+        char day[CLOCK_TEXT_SIZE];
+
+        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++) {
+                const RecordsCounts *counts = &importer->counts;
+
+                if (counts->n_inserted[kind] + counts->n_duplicates[kind] + counts->n_superseded[kind] + end->n_merged[kind] + end->n_extra[kind] == 0)
+                        continue;
+                n_inserted += counts->n_inserted[kind];
+                n_duplicates += counts->n_duplicates[kind];
+                n_superseded += counts->n_superseded[kind];
+                n_merged += end->n_merged[kind];
+                n_extra += end->n_extra[kind];
+                (void) json_object_set_new(by_kind, record_kind_name(kind),
+                                           json_pack("{s:I, s:I, s:I, s:I, s:I}", "inserted", (json_int_t) counts->n_inserted[kind], "duplicates",
+                                                     (json_int_t) counts->n_duplicates[kind], "superseded", (json_int_t) counts->n_superseded[kind], "merged",
+                                                     (json_int_t) end->n_merged[kind], "extra", (json_int_t) end->n_extra[kind]));
+        }
+        report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:o, s:O, s:O, s:s}", "file", importer->name, "format", end->format, "rows",
+                           (json_int_t) end->n_rows, "inserted", (json_int_t) n_inserted, "duplicates", (json_int_t) n_duplicates, "superseded",
+                           (json_int_t) n_superseded, "merged", (json_int_t) n_merged, "extra", (json_int_t) n_extra, "rejected", importer->rejected,
+                           "rejectedCount", (json_int_t) importer->n_rejected, "byKind", by_kind, "notes", importer->notes, "devices", importer->devices,
+                           "timezone", importer->manager->wallet->zone);
+        if (report && importer->n_records > 0) {
+                clock_format_day(day, (int32_t) (importer->first_local_ms / POLICY_DAY_MS));
+                (void) json_object_set_new(report, "firstDay", json_string(day));
+                clock_format_day(day, (int32_t) (importer->last_local_ms / POLICY_DAY_MS));
+                (void) json_object_set_new(report, "lastDay", json_string(day));
+        }
+        return report;
+}
+
+static int finish(Importer *importer, const FrameImportEnd *end) {
+        Wallet *wallet = importer->manager->wallet;
+        Call *call = importer->call;
+        cleanup(freep) char *text = NULL;
+        json_t *report = make_report(importer, end), *entry;
+        int r;
+
+        text = report ? json_dumps(report, JSON_COMPACT) : NULL;
+        if (!text) {
+                json_decref(report);
+                return -ENOMEM;
+        }
+        r = records_import_finish(wallet->records, text);
+        if (r != 0) {
+                json_decref(report);
+                refuse(importer, records_reason(r));
+                return 0;
+        }
+        importer->begun = false;
+
+        /* The records are in and durable; that the ledger can't say so is told, not hidden. */
+        entry = json_pack("{s:O, s:O, s:O, s:O, s:O}", "rows", json_object_get(report, "rows"), "inserted", json_object_get(report, "inserted"), "duplicates",
+                          json_object_get(report, "duplicates"), "superseded", json_object_get(report, "superseded"), "rejected",
+                          json_object_get(report, "rejectedCount"));
+        r = wallet_begin(wallet);
+        if (r == 0) {
+                r = wallet_log(wallet, "import", entry);
+                if (r == 0)
+                        r = wallet_commit(wallet);
+                else
+                        consent_rollback(wallet->consent);
+        } else
+                json_decref(entry);
+        if (r != 0)
+                (void) json_array_append_new(json_object_get(report, "notes"), json_string("The records are stored, but the disk was too full to write the import into the log."));
+        (void) importer_free(importer);
+        return call_reply(call, json_pack("{s:o}", "report", report));
+}
+
+static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, void *userdata) {
+        Importer *importer = userdata;
+        FrameImportEnd end;
+        char text[1025];
+        uint64_t n_done, n_all;
+        int stored = 0, r = 0;
+
+        switch (type) {
+        case FRAME_IMPORT_SOURCE:
+                r = take_source(importer, payload, n_payload);
+                break;
+        case FRAME_IMPORT_RECORD:
+                r = take_record(importer, payload, n_payload, &stored);
+                break;
+        case FRAME_IMPORT_REJECTED:
+                r = take_rejected(importer, payload, n_payload, &stored);
+                break;
+        case FRAME_IMPORT_NOTE:
+                if (frame_get_text(text, payload, n_payload) != 0)
+                        return FRAME_E_FORMAT;
+                if (json_array_size(importer->notes) < NOTES_MAX)
+                        (void) json_array_append_new(importer->notes, json_string(text));
+                break;
+        case FRAME_IMPORT_PROGRESS:
+                r = frame_get_import_progress(&n_done, &n_all, payload, n_payload);
+                if (r == 0 && importer->call->more)
+                        (void) call_continue(importer->call, json_pack("{s:{s:I, s:I}}", "progress", "done", (json_int_t) n_done, "all", (json_int_t) n_all), -1);
+                break;
+        case FRAME_IMPORT_REFUSED:
+                if (frame_get_text(text, payload, n_payload) != 0)
+                        return FRAME_E_FORMAT;
+                refuse(importer, text);
+                return 0;
+        case FRAME_IMPORT_END:
+                r = frame_get_import_end(&end, payload, n_payload);
+                if (r == 0)
+                        stored = store_batch(importer);
+                if (r == 0 && stored == 0)
+                        return finish(importer, &end);
+                break;
+        default:
+                return FRAME_E_FORMAT;
+        }
+        if (stored != 0) {
+                refuse(importer, records_reason(stored));
+                return 0;
+        }
+        return r;
+}
+
+static void on_ended(WorkerEnd why, void *userdata) {
+        refuse(userdata, why == WORKER_SILENT ? "The import worker did not get on with this file and was stopped. Nothing of it is kept."
+                       : why == WORKER_CLOSED ? "The import worker was stopped while reading this file: the file may be damaged or hostile. Nothing of it is kept."
+                                              : "The import worker sent something that is no record. Nothing of this file is kept.");
+}
+
+int method_import(Call *call, void *userdata) {
+        static const WorkerEvents events = { .frame = on_frame, .ended = on_ended };
+        Manager *manager = userdata;
+        FrameImportRequest request = { .version = FRAME_VERSION };
+        const char *unit = call_string(call, "glucoseUnit");
+        cleanup(close_fdp) int file_fd = -1;
+        Importer *importer;
+        uint32_t id;
+        int r;
+
+        if (manager->importer)
+                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
+        if (unit && strcmp(unit, "mg/dL") == 0)
+                request.glucose_unit = RECORD_UNIT_MG_DL;
+        else if (unit && strcmp(unit, "mmol/L") == 0)
+                request.glucose_unit = RECORD_UNIT_MMOL_L;
+        else if (unit)
+                return call_invalid(call, "glucoseUnit");
+        request.now_utc_ms = wallet_now(manager->wallet).utc_ms;
+        memcpy(request.zone, manager->wallet->zone, sizeof(request.zone));
+
+        importer = calloc(1, sizeof(*importer));
+        if (!importer)
+                return -ENOMEM;
+        importer->manager = manager;
+        importer->call = call;
+        (void) text_clean(importer->name, sizeof(importer->name), call_string(call, "name"), strlen(call_string(call, "name")));
+        importer->rejected = json_array();
+        importer->notes = json_array();
+        importer->devices = json_array();
+        call->gone = on_gone;
+        call->gone_userdata = importer;
+        manager->importer = importer;
+
+        file_fd = call_take_fd(call, "fileFd");
+        r = records_import_begin(manager->wallet->records, importer->name, request.now_utc_ms, &id);
+        if (r != 0) {
+                refuse(importer, records_reason(r));
+                return 0;
+        }
+        importer->begun = true;
+        r = worker_start(&importer->worker, manager->event, manager->config.launcher_fd, LAUNCHER_IMPORT, file_fd, SILENCE_MS, &events, importer);
+        if (r >= 0)
+                r = frame_put_import_request(worker_out(importer->worker), &request);
+        if (r >= 0)
+                r = worker_flush(importer->worker);
+        if (r != 0)
+                refuse(importer, "The import worker could not be started. The journal says why.");
+        return 0;
+}
+
+static int add_import(const RecordsImport *import, void *userdata) {
+        json_t *report = json_loads(import->report_json, JSON_REJECT_DUPLICATES, NULL);
+        char time[CLOCK_TEXT_SIZE];
+
+        clock_format_utc(time, import->time_utc_ms / 1000);
+        return json_array_append_new(userdata, json_pack("{s:i, s:s, s:s, s:o}", "id", (int) import->id, "time", time, "file", import->file_name, "report",
+                                                         report ? report : json_object())) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+int method_imports(Call *call, void *userdata) {
+        Manager *manager = userdata;
+        json_t *imports = json_array();
+        int r;
+
+        r = records_imports(manager->wallet->records, add_import, imports);
+        if (r != 0) {
+                json_decref(imports);
+                return fold(r);
+        }
+        return call_reply(call, json_pack("{s:o}", "imports", imports));
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "manager.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#include "daemon/common/spool.h"
+#include "gate.h"
+#include "version.h"
+
+enum {
+        CLEANING_PRIORITY = SD_EVENT_PRIORITY_IDLE,
+};
+
+/* --- revoking --- */
+
+int manager_revoke(Manager *manager, const char *provider, const char *reason, Revocation *ret) {
+        Wallet *wallet = manager->wallet;
+        int64_t now_s = wallet_now(wallet).utc_ms / 1000;
+        int r;
+
+        *ret = (Revocation){ 0 };
+        if (provider) {
+                ConsentProvider known;
+
+                r = consent_provider_find(wallet->consent, provider, &known);
+                if (r != 0)
+                        return r == CONSENT_E_NOT_FOUND ? r : fold(r);
+        }
+
+        /* Dead in memory: from here on nothing is decided in its favour. A grant that was revoked, but not durably, is tried again. */
+        for (size_t i = 0; i < grants_n(wallet->grants); i++) {
+                Grant *grant = grants_at(wallet->grants, i);
+                RedeemHandedOut handed_out;
+
+                if ((provider && strcmp(grant->provider_name, provider) != 0) || grant->revoked_s > 0)
+                        continue;
+                grant->policy.revoked = true;
+                handed_out = redeem_grant_dead(wallet->redeem, grant->id);
+                ret->handed_out.n_streams_cut += handed_out.n_streams_cut;
+                ret->handed_out.n_bytes += handed_out.n_bytes;
+                ret->ids[ret->n_grants++] = grant->id;
+        }
+        if (ret->n_grants == 0) {
+                ret->durable = true;
+                return 0;
+        }
+
+        r = wallet_begin(wallet);
+        for (unsigned i = 0; r == 0 && i < ret->n_grants; i++) {
+                const Grant *grant = grants_by_id(wallet->grants, ret->ids[i]);
+                json_t *fields;
+
+                r = consent_grant_revoke(wallet->consent, grant->id, now_s);
+                if (r != 0)
+                        break;
+                fields = json_pack("{s:s, s:s, s:i}", "grant", grant->claims.jti, "provider", grant->provider_name, "uses", (int) grant->policy.uses);
+                if (reason && strlen(reason) <= 200)
+                        (void) json_object_set_new(fields, "reason", json_string(reason));
+                r = wallet_log(wallet, "revoked", fields);
+        }
+        if (r == 0)
+                r = wallet_commit(wallet);
+        else
+                consent_rollback(wallet->consent);
+        if (r == 0)
+                for (unsigned i = 0; i < ret->n_grants; i++)
+                        grants_by_id(wallet->grants, ret->ids[i])->revoked_s = now_s;
+        else
+                fputs("carewalletd: a revocation is not durable: the disk is full or cannot be written\n", stderr);
+        ret->durable = r == 0;
+        return 0;
+}
+
+/* --- expiry: a committed row, set by the realtime clock, that no clock undoes --- */
+
+static void on_expiry_reset(void *userdata) {
+        (void) userdata;
+}
+
+static void expire_due(Manager *manager) {
+        Wallet *wallet = manager->wallet;
+        int64_t now_s = wallet_now(wallet).utc_ms / 1000;
+
+        for (size_t i = 0; i < grants_n(wallet->grants); i++) {
+                Grant *grant = grants_at(wallet->grants, i);
+                int r;
+
+                if (grant->policy.expired || grant->policy.revoked || now_s < grant->claims.terms.expires_s)
+                        continue;
+                grant->policy.expired = true;
+                (void) redeem_grant_dead(wallet->redeem, grant->id);
+                r = wallet_begin(wallet);
+                if (r == 0)
+                        r = consent_grant_expire(wallet->consent, grant->id);
+                if (r == 0)
+                        r = wallet_log(wallet, "expired", json_pack("{s:s, s:s}", "grant", grant->claims.jti, "provider", grant->provider_name));
+                if (r == 0)
+                        r = wallet_commit(wallet);
+                else
+                        consent_rollback(wallet->consent);
+                if (r != 0)
+                        fputs("carewalletd: the end of a grant could not be stored; it is ended in memory\n", stderr);
+                if (gate_reset(manager, &grant->id, 1, on_expiry_reset, NULL) < 0)
+                        gate_stop(manager, "out of memory");
+        }
+}
+
+void manager_arm_expiry(Manager *manager) {
+        struct itimerspec when = { 0 };
+        int64_t next_s = INT64_MAX;
+
+        for (size_t i = 0; i < grants_n(manager->wallet->grants); i++) {
+                const Grant *grant = grants_at(manager->wallet->grants, i);
+
+                if (!grant->policy.expired && !grant->policy.revoked && grant->claims.terms.expires_s < next_s)
+                        next_s = grant->claims.terms.expires_s;
+        }
+        /* Without a grant that ends it waits for the clock to be set, no more. */
+        when.it_value.tv_sec = (time_t) (next_s == INT64_MAX ? INT64_C(253402300799) : next_s);
+        if (timerfd_settime(manager->expiry_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &when, NULL) < 0 && errno != ECANCELED)
+                fputs("carewalletd: the timer for the end of grants could not be set\n", stderr);
+}
+
+static int on_expiry(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Manager *manager = userdata;
+        uint64_t n;
+
+        (void) source;
+        (void) events;
+        if (read(fd, &n, sizeof(n)) < 0 && errno != ECANCELED)
+                return 0;
+        if (!manager->wallet)
+                return 0;
+        expire_due(manager);
+        /* Also after a jump of the clock: the highest time is what was seen. */
+        if (wallet_begin(manager->wallet) != 0 || wallet_commit(manager->wallet) != 0)
+                consent_rollback(manager->wallet->consent);
+        manager_arm_expiry(manager);
+        return 0;
+}
+
+/* --- what failed imports left --- */
+
+static int on_cleaning(sd_event_source *source, void *userdata) {
+        Manager *manager = userdata;
+        int r = 0;
+
+        if (manager->wallet && !manager->importer)
+                r = records_cleanup_step(manager->wallet->records);
+        if (r != 1)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+}
+
+void manager_clean(Manager *manager) {
+        (void) sd_event_source_set_enabled(manager->cleaning, SD_EVENT_ON);
+}
+
+/* --- the spool --- */
+
+typedef struct Applying {
+        Manager *manager;
+        unsigned n_applied;
+        Revocation *revocation;
+} Applying;
+
+static int apply_revocation(void *userdata, const SpoolEntry *entry) {
+        Applying *applying = userdata;
+        int r;
+
+        /* A revocation that can't be read any more: whose it was is not known, so it is everybody's. */
+        if (entry->type == SPOOL_DAMAGED)
+                fputs("carewalletd: a waiting revocation is damaged; all grants are revoked to be safe\n", stderr);
+        r = manager_revoke(applying->manager, entry->type == SPOOL_REVOKE ? entry->provider : NULL,
+                           entry->type == SPOOL_DAMAGED ? "a damaged revocation waited" : "asked for while locked", applying->revocation);
+        if (r == CONSENT_E_NOT_FOUND)
+                return 0;
+        if (r != 0)
+                return r;
+        if (!applying->revocation->durable)
+                return -ENOSPC;
+        applying->n_applied++;
+        return 0;
+}
+
+int manager_opened(Manager *manager, unsigned *ret_applied) {
+        static Revocation revocation;
+        Applying applying = { .manager = manager, .revocation = &revocation };
+        int r;
+
+        r = spool_apply(manager->config.state_dir_fd, manager->wallet->keys->keys[KEY_SPOOL_SEED], manager->slots.wallet_id, apply_revocation, &applying);
+        if (r != 0)
+                return fold(r);
+        *ret_applied = applying.n_applied;
+        expire_due(manager);
+        manager_arm_expiry(manager);
+        manager_clean(manager);
+        if (gate_start_stored(manager) != 0)
+                fputs("carewalletd: the gate could not be started\n", stderr);
+        return 0;
+}
+
+/* --- the loop --- */
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *manager = userdata;
+
+        (void) source;
+        (void) info;
+        return sd_event_exit(manager->event, 0);
+}
+
+static void notify(const Manager *manager, const char *text) {
+        if (manager->config.notify_fd >= 0 && send(manager->config.notify_fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+                fputs("carewalletd: the service manager could not be told\n", stderr);
+}
+
+int manager_new(Manager **ret, const ManagerConfig *config) {
+        cleanup(manager_freep) Manager *manager = NULL;
+        ServerConfig server;
+        sigset_t signals;
+        int r;
+
+        manager = calloc(1, sizeof(*manager));
+        if (!manager)
+                return -ENOMEM;
+        manager->config = *config;
+        manager->expiry_fd = -1;
+        r = sd_event_new(&manager->event);
+        if (r < 0)
+                return r;
+
+        r = slots_load(&manager->slots, config->state_dir_fd);
+        if (r > 0) {
+                fputs("carewalletd: the slot file is damaged, both copies: restore a backup\n", stderr);
+                return -EBADMSG;
+        }
+        if (r < 0 && r != -ENOENT)
+                return r;
+        manager->has_slots = r == 0;
+
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigaddset(&signals, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+                return -errno;
+        r = sd_event_add_signal(manager->event, NULL, SIGTERM, on_signal, manager);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGINT, on_signal, manager);
+        if (r < 0)
+                return r;
+
+        manager->expiry_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (manager->expiry_fd < 0)
+                return -errno;
+        r = sd_event_add_io(manager->event, &manager->expiry, manager->expiry_fd, EPOLLIN, on_expiry, manager);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(manager->event, &manager->cleaning, on_cleaning, manager);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_priority(manager->cleaning, CLEANING_PRIORITY);
+        r = sd_event_source_set_enabled(manager->cleaning, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        server = (ServerConfig){
+                .event = manager->event,
+                .listen_fd = config->listen_fd,
+                .patient = config->patient,
+                .methods = methods,
+                .interface = "org.carewallet",
+                .vendor = "carewallet",
+                .product = "carewallet",
+                .version = CAREWALLET_VERSION,
+                .guard = methods_guard,
+                .userdata = manager,
+        };
+        r = server_new(&manager->server, &server);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(manager);
+        return 0;
+}
+
+int manager_run(Manager *manager) {
+        int r;
+
+        notify(manager, "READY=1\nSTATUS=locked");
+        r = sd_event_loop(manager->event);
+        if (r < 0)
+                return r;
+        if (manager->exit_code == 0)
+                notify(manager, "STOPPING=1");
+        call_flush(manager->server, 1000);
+        return manager->exit_code;
+}
+
+Manager *manager_free(Manager *manager) {
+        if (!manager)
+                return NULL;
+        /* Clients first: their jobs end, and with them what they hold of the wallet. */
+        (void) server_free(manager->server);
+        if (manager->wallet) {
+                gate_stop(manager, "");
+                if (wallet_begin(manager->wallet) != 0 || wallet_commit(manager->wallet) != 0)
+                        fputs("carewalletd: the time could not be stored\n", stderr);
+                manager->wallet = wallet_close(manager->wallet);
+        }
+        sd_event_source_disable_unref(manager->expiry);
+        sd_event_source_disable_unref(manager->cleaning);
+        (void) close_fd(manager->expiry_fd);
+        (void) sd_event_unref(manager->event);
+        free(manager);
+        return NULL;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The core: one event loop that holds the wallet, its clients and its workers together. */
+
+#include <systemd/sd-event.h>
+
+#include "daemon/common/slots.h"
+#include "guard.h"
+#include "wallet.h"
+
+typedef struct Gate Gate;
+typedef struct Importer Importer;
+typedef struct Unlocking Unlocking;
+
+typedef struct ManagerConfig {
+        int listen_fd;    /* borrowed */
+        int launcher_fd;  /* borrowed */
+        int state_dir_fd; /* borrowed */
+        int notify_fd;    /* borrowed: connected to NOTIFY_SOCKET; -1: none */
+        const char *state_dir;
+        const char *system_zone; /* for a wallet that is made without one */
+        uint64_t kdf_memlimit;   /* bytes, by the machine's memory */
+        uid_t patient;
+        int landlock_abi;
+} ManagerConfig;
+
+typedef struct Manager {
+        ManagerConfig config;
+        sd_event *event;
+        Server *server;
+        Guard guard;
+        bool has_slots;
+        Slots slots;
+        Wallet *wallet; /* NULL: locked */
+        Unlocking *unlocking;
+        Importer *importer;
+        Gate *gate; /* NULL: off */
+        char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
+        size_t n_outputs; /* exports and the like under way */
+        sd_event_source *cleaning; /* deletes what failed imports left, step by step */
+        int expiry_fd; /* timerfd, realtime, cancelled when the clock is set */
+        sd_event_source *expiry;
+        int exit_code;
+} Manager;
+
+must_check int manager_new(Manager **ret, const ManagerConfig *config);
+Manager *manager_free(Manager *manager);
+DEFINE_CLEANUP(Manager *, manager_free)
+/** manager_run() - until a signal or Lock. Return: the process's exit code, negative errno */
+int manager_run(Manager *manager);
+
+/** manager_opened() - the wallet was unlocked: apply what waited, then timers and gate. @ret_applied: revocations from the spool */
+must_check int manager_opened(Manager *manager, unsigned *ret_applied);
+/** manager_arm_expiry() - after grants changed */
+void manager_arm_expiry(Manager *manager);
+/** manager_clean() - start deleting what a failed import left */
+void manager_clean(Manager *manager);
+
+/* What revoking did. */
+typedef struct Revocation {
+        unsigned n_grants;
+        RedeemHandedOut handed_out;
+        bool durable;
+        uint64_t ids[GRANTS_MAX];
+} Revocation;
+
+/**
+ * manager_revoke() - dead in memory, then committed; the gate's connections are the caller's next step
+ * @provider: NULL for all
+ */
+must_check int manager_revoke(Manager *manager, const char *provider, const char *reason, Revocation *ret);
+
+/** grant_is_active() - may be redeemed now, as far as its terms go */
+bool grant_is_active(const Grant *grant, PolicyNow now);
+/** grant_json() - daemon/PROTOCOL.md, <grant>; new reference */
+json_t *grant_json(const Grant *grant, PolicyNow now);
+
+extern const Method methods[];
+const char *methods_guard(const Peer *peer, const Method *method, void *userdata);
+
+/* Handlers, by file. */
+int method_status(Call *call, void *userdata);
+int method_lock(Call *call, void *userdata);
+int method_set_timezone(Call *call, void *userdata);
+int method_accept_clock(Call *call, void *userdata);
+int method_init(Call *call, void *userdata);
+int method_unlock(Call *call, void *userdata);
+int method_import(Call *call, void *userdata);
+int method_imports(Call *call, void *userdata);
+int method_show(Call *call, void *userdata);
+int method_export(Call *call, void *userdata);
+int method_preview(Call *call, void *userdata);
+int method_log(Call *call, void *userdata);
+int method_add_provider(Call *call, void *userdata);
+int method_list_providers(Call *call, void *userdata);
+int method_grant(Call *call, void *userdata);
+int method_list_grants(Call *call, void *userdata);
+int method_revoke(Call *call, void *userdata);
+int method_gate_on(Call *call, void *userdata);
+int method_gate_off(Call *call, void *userdata);

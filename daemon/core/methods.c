@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The protocol as a table, its guard, and the methods that are a few lines. */
+
+#include "daemon/common/spool.h"
+#include "daemon/launcher/launcher.h"
+#include "gate.h"
+#include "version.h"
+
+const Method methods[] = {
+        { "Status", METHOD_OPEN, "",
+          "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
+          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool",
+          "What is known without keys, and more when unlocked", method_status },
+        { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
+          "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
+        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool", "applied: int",
+          "Open the wallet, or only prove that the passphrase is known", method_unlock },
+        { "Lock", METHOD_OPEN, "", "", "End the core; a fresh, locked one takes its place", method_lock },
+        { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
+          "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
+          method_revoke },
+        { "GateOff", METHOD_OPEN, "", "", "Stop answering providers", method_gate_off },
+        { "Show", METHOD_READING, "kinds: []string, from: ?string, to: ?string, format: string", "outputFd: ?int, complete: ?bool, rows: ?int",
+          "Records of some days", method_show },
+        { "Export", METHOD_READING, "format: string", "outputFd: ?int, complete: ?bool, rows: ?int", "All records, with everything in them", method_export },
+        { "Preview", METHOD_READING, "provider: string, format: string", "outputFd: ?int, grant: ?object, verdict: ?string, complete: ?bool, rows: ?int",
+          "What a provider would get now, by the real path", method_preview },
+        { "ListGrants", METHOD_READING, "", "grants: []object", "All grants, oldest first", method_list_grants },
+        { "ListProviders", METHOD_READING, "", "providers: []object", "All providers", method_list_providers },
+        { "Log", METHOD_READING, "first: ?int, limit: ?int", "entries: ?[]object, size: ?int, checkpoint: ?string, complete: ?bool", "The ledger", method_log },
+        { "Imports", METHOD_READING, "", "imports: []object", "All imports with their reports", method_imports },
+        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
+        { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
+        { "Grant", METHOD_WIDENING,
+          "provider: string, preset: string, forS: ?int, lastDays: ?int, from: ?string, to: ?string, newer: ?bool, detail: ?string, kinds: ?[]string, identity: ?string, "
+          "freeText: ?bool, uses: ?int, purpose: ?string, urls: ?[]string, dryRun: ?bool",
+          "jwt: ?string, grant: object, words: string, text: string", "Let a provider see something, for a time", method_grant },
+        { "GateOn", METHOD_WIDENING, "listen: string, external: ?string", "address: string, urls: []string, pins: []string", "Answer providers", method_gate_on },
+        { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, while it has no records", method_set_timezone },
+        { "AcceptClock", METHOD_WIDENING, "", "", "Believe the clock though it is earlier than it has been", method_accept_clock },
+        { 0 },
+};
+
+const char *methods_guard(const Peer *peer, const Method *method, void *userdata) {
+        const Manager *manager = userdata;
+
+        if (method->class == METHOD_OPEN)
+                return NULL;
+        if (!manager->wallet)
+                return manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized";
+        return guard_permits(&manager->guard, peer, clock_monotonic_ms()) ? NULL : "org.carewallet.StepUpRequired";
+}
+
+static void add_open_state(const Manager *manager, json_t *status) {
+        const Wallet *wallet = manager->wallet;
+        PolicyNow now = wallet_now(wallet);
+        uint64_t counts[N_RECORD_KINDS];
+        json_t *records = json_object(), *gate, *urls = json_array();
+        json_int_t n_active = 0;
+        char day[CLOCK_TEXT_SIZE];
+        int64_t first, last;
+        bool any;
+
+        records_count(wallet->records, counts);
+        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
+                (void) json_object_set_new(records, record_kind_name(kind), json_integer((json_int_t) counts[kind]));
+        (void) json_object_set_new(status, "records", records);
+        if (records_range(wallet->records, &any, &first, &last) == 0 && any) {
+                clock_format_day(day, (int32_t) (first / POLICY_DAY_MS));
+                (void) json_object_set_new(status, "firstDay", json_string(day));
+                clock_format_day(day, (int32_t) (last / POLICY_DAY_MS));
+                (void) json_object_set_new(status, "lastDay", json_string(day));
+        }
+        for (size_t i = 0; i < grants_n(wallet->grants); i++)
+                n_active += grant_is_active(grants_at(wallet->grants, i), now);
+        (void) json_object_set_new(status, "grants", json_integer(n_active));
+        for (size_t i = 0; i < wallet->n_urls; i++)
+                (void) json_array_append_new(urls, json_string(wallet->urls[i]));
+        gate = json_pack("{s:b, s:o}", "on", manager->gate && gate_address(manager->gate), "urls", urls);
+        if (manager->gate && gate_address(manager->gate))
+                (void) json_object_set_new(gate, "address", json_string(gate_address(manager->gate)));
+        else if (manager->gate_off_reason[0])
+                (void) json_object_set_new(gate, "reason", json_string(manager->gate_off_reason));
+        (void) json_object_set_new(status, "gate", gate);
+        (void) json_object_set_new(status, "timezone", json_string(wallet->zone));
+        (void) json_object_set_new(status, "altered", json_integer((json_int_t) wallet->n_altered));
+        (void) json_object_set_new(status, "checkpoint", json_string(consent_ledger_checkpoint(wallet->consent)));
+        (void) json_object_set_new(status, "clockBehind", json_boolean(now.clock_behind));
+}
+
+int method_status(Call *call, void *userdata) {
+        Manager *manager = userdata;
+        char text[JWS_THUMBPRINT_SIZE];
+        size_t n_waiting = 0;
+        json_t *status;
+
+        status = json_pack("{s:s, s:b, s:b, s:s, s:b, s:i}", "version", CAREWALLET_VERSION, "initialized", manager->has_slots, "locked", manager->wallet == NULL, "stateDir",
+                           manager->config.state_dir, "memoryLocked", secret_can_lock(), "landlock", manager->config.landlock_abi);
+        if (!status)
+                return -ENOMEM;
+        if (manager->has_slots) {
+                if (spool_count(manager->config.state_dir_fd, &n_waiting) < 0)
+                        n_waiting = 0;
+                (void) b64url_encode(text, sizeof(text), manager->slots.wallet_id, sizeof(manager->slots.wallet_id));
+                (void) json_object_set_new(status, "walletId", json_string(text));
+                (void) b64url_encode(text, sizeof(text), manager->slots.spool_public_key, sizeof(manager->slots.spool_public_key));
+                (void) json_object_set_new(status, "revocationKey", json_string(text));
+        }
+        (void) json_object_set_new(status, "waiting", json_integer((json_int_t) n_waiting));
+        if (manager->wallet)
+                add_open_state(manager, status);
+        return call_reply(call, status);
+}
+
+int method_lock(Call *call, void *userdata) {
+        Manager *manager = userdata;
+        bool was_open = manager->wallet != NULL || manager->unlocking != NULL;
+        int r;
+
+        if (!was_open)
+                return call_reply(call, NULL);
+        gate_stop(manager, "");
+        manager->exit_code = LAUNCHER_CORE_RELOCK;
+        r = call_reply(call, NULL);
+        (void) sd_event_exit(manager->event, 0);
+        return r;
+}
+
+int method_set_timezone(Call *call, void *userdata) {
+        Manager *manager = userdata;
+        Wallet *wallet = manager->wallet;
+        const char *zone = call_string(call, "timezone");
+        uint64_t counts[N_RECORD_KINDS];
+        int r;
+
+        if (!clock_zone_valid(zone))
+                return call_refuse(call, "'%.64s' is no time zone that this machine knows. Give a name such as Europe/Berlin.", zone);
+        records_count(wallet->records, counts);
+        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
+                if (counts[kind] > 0)
+                        return call_refuse(call, "The wallet has records whose times were read in %s. Changing it under them is not possible yet.", wallet->zone);
+        r = wallet_begin(wallet);
+        if (r == 0)
+                r = consent_setting_put(wallet->consent, "timezone", zone, strlen(zone));
+        if (r == 0)
+                r = wallet_log(wallet, "timezone", json_pack("{s:s}", "timezone", zone));
+        if (r == 0)
+                r = wallet_commit(wallet);
+        if (r != 0) {
+                consent_rollback(wallet->consent);
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The zone was not changed: the disk is full or cannot be written."));
+        }
+        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zone);
+        r = clock_set_zone(zone);
+        if (r != 0)
+                return fold(r);
+        return call_reply(call, NULL);
+}
+
+int method_accept_clock(Call *call, void *userdata) {
+        Manager *manager = userdata;
+        Wallet *wallet = manager->wallet;
+        int r;
+
+        r = consent_begin(wallet->consent);
+        if (r == 0)
+                r = consent_lower_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
+        if (r == 0)
+                r = wallet_log(wallet, "clock-accepted", NULL);
+        if (r == 0)
+                r = wallet_commit(wallet);
+        if (r != 0) {
+                consent_rollback(wallet->consent);
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "Nothing was changed: the disk is full or cannot be written."));
+        }
+        return call_reply(call, NULL);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "wallet.h"
+
+#include <limits.h>
+
+static int consent_to_wallet(int r) {
+        switch (r) {
+        case CONSENT_E_KEY:
+                return WALLET_E_KEY;
+        case CONSENT_E_VERSION:
+                return WALLET_E_VERSION;
+        case CONSENT_E_FULL:
+                return WALLET_E_FULL;
+        default:
+                return fold(r);
+        }
+}
+
+static int records_to_wallet(int r) {
+        switch (r) {
+        case RECORDS_E_KEY:
+                return WALLET_E_KEY;
+        case RECORDS_E_VERSION:
+                return WALLET_E_VERSION;
+        case RECORDS_E_FULL:
+                return WALLET_E_FULL;
+        default:
+                return fold(r);
+        }
+}
+
+static bool is_there(const char *dir, const char *name) {
+        char path[PATH_MAX];
+
+        (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
+        return access(path, F_OK) == 0;
+}
+
+PolicyNow wallet_now(const Wallet *wallet) {
+        return clock_now(consent_highest_s(wallet->consent));
+}
+
+int wallet_begin(Wallet *wallet) {
+        return consent_begin(wallet->consent);
+}
+
+int wallet_commit(Wallet *wallet) {
+        int r = consent_saw_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
+
+        if (r != 0) {
+                consent_rollback(wallet->consent);
+                return r;
+        }
+        return consent_commit(wallet->consent);
+}
+
+int wallet_log(Wallet *wallet, const char *type, json_t *fields) {
+        char time[CLOCK_TEXT_SIZE];
+        cleanup(freep) char *text = NULL;
+        json_t *entry;
+        uint64_t index;
+
+        clock_format_utc(time, wallet_now(wallet).utc_ms / 1000);
+        entry = json_pack("{s:s, s:s}", "type", type, "time", time);
+        if (!entry || (fields && json_object_update(entry, fields) < 0)) {
+                json_decref(entry);
+                json_decref(fields);
+                return -ENOMEM;
+        }
+        json_decref(fields);
+        text = json_dumps(entry, JSON_COMPACT);
+        json_decref(entry);
+        if (!text)
+                return -ENOMEM;
+        return consent_ledger_append(wallet->consent, text, strlen(text), &index);
+}
+
+int wallet_set_urls(Wallet *wallet, const char *const *urls, size_t n_urls) {
+        RedeemConfig config = { .consent = wallet->consent, .records = wallet->records, .grants = wallet->grants };
+        Redeem *redeem;
+        int r;
+
+        for (size_t i = 0; i < wallet->n_urls; i++)
+                free(wallet->urls[i]);
+        wallet->n_urls = 0;
+        for (size_t i = 0; i < n_urls && i < WALLET_URLS_MAX; i++) {
+                wallet->urls[i] = strdup(urls[i]);
+                if (!wallet->urls[i])
+                        return -ENOMEM;
+                wallet->n_urls++;
+        }
+        config.urls = (const char *const *) wallet->urls;
+        config.n_urls = wallet->n_urls;
+        r = redeem_new(&redeem, &config);
+        if (r != 0)
+                return fold(r);
+        (void) redeem_free(wallet->redeem);
+        wallet->redeem = redeem;
+        return 0;
+}
+
+static int load_settings(Wallet *wallet) {
+        static const char *const pin_names[GRANT_PINS_MAX] = { "gate-pin", "gate-pin-next" };
+        cleanup(freep) char *zone = NULL;
+        size_t n;
+        int r;
+
+        r = consent_setting_get(wallet->consent, "timezone", &zone, &n);
+        if (r != 0)
+                return consent_to_wallet(r);
+        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zone);
+
+        for (size_t i = 0; i < GRANT_PINS_MAX; i++) {
+                cleanup(freep) char *pin = NULL;
+
+                r = consent_setting_get(wallet->consent, pin_names[i], &pin, &n);
+                if (r == CONSENT_E_NOT_FOUND)
+                        break;
+                if (r != 0)
+                        return consent_to_wallet(r);
+                if (n != sizeof(wallet->pins[i]))
+                        return -EBADMSG;
+                memcpy(wallet->pins[i], pin, n);
+                wallet->n_pins++;
+        }
+        return 0;
+}
+
+int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone) {
+        cleanup(wallet_closep) Wallet *wallet = NULL;
+        char origin[JWS_THUMBPRINT_SIZE + sizeof("/ledger")];
+        int r;
+
+        if (!zone && (!is_there(dir, "consent.db") || !is_there(dir, "records.db")))
+                return WALLET_E_MISSING;
+
+        wallet = calloc(1, sizeof(*wallet));
+        if (!wallet)
+                return -ENOMEM;
+        r = keys_derive(&wallet->keys, root);
+        if (r < 0)
+                return r;
+        r = ed25519_public(wallet->public_key, wallet->keys->keys[KEY_GRANT_SEED]);
+        if (r != 0)
+                return fold(r);
+        jwk_thumbprint(wallet->thumbprint, wallet->public_key);
+        (void) snprintf(origin, sizeof(origin), "%s/ledger", wallet->thumbprint);
+
+        r = consent_open(&wallet->consent, dir, wallet->keys->keys[KEY_CONSENT_DB], wallet->keys->keys[KEY_CHECKPOINT_SEED], origin);
+        if (r != 0)
+                return consent_to_wallet(r);
+        r = records_open(&wallet->records, dir, wallet->keys->keys[KEY_RECORDS_DB]);
+        if (r != 0)
+                return records_to_wallet(r);
+        if (zone) {
+                r = wallet_begin(wallet);
+                if (r == 0)
+                        r = consent_setting_put(wallet->consent, "timezone", zone, strlen(zone));
+                if (r == 0)
+                        r = wallet_log(wallet, "wallet-created", NULL);
+                if (r == 0)
+                        r = wallet_commit(wallet);
+                if (r != 0)
+                        return consent_to_wallet(r);
+        }
+        r = load_settings(wallet);
+        if (r != 0)
+                return r;
+        r = clock_set_zone(wallet->zone);
+        if (r != 0 && r != CLOCK_E_ZONE)
+                return r;
+        r = grants_load(&wallet->grants, wallet->consent, wallet->keys->keys[KEY_GRANT_SEED], wallet->keys->keys[KEY_PSEUDONYM], &wallet->n_altered);
+        if (r != 0)
+                return fold(r);
+        r = wallet_set_urls(wallet, NULL, 0);
+        if (r != 0)
+                return r;
+        *ret = take_ptr(wallet);
+        return 0;
+}
+
+Wallet *wallet_close(Wallet *wallet) {
+        if (!wallet)
+                return NULL;
+        (void) redeem_free(wallet->redeem);
+        (void) grants_free(wallet->grants);
+        (void) records_close(wallet->records);
+        (void) consent_close(wallet->consent);
+        (void) keys_free(wallet->keys);
+        for (size_t i = 0; i < wallet->n_urls; i++)
+                free(wallet->urls[i]);
+        free(wallet);
+        return NULL;
+}

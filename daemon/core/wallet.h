@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The unlocked wallet: keys, both databases, grants, redemption. It exists only while unlocked, and locking ends the process. */
+
+#include <jansson.h>
+
+#include "clock.h"
+#include "consent.h"
+#include "daemon/common/keys.h"
+#include "grants.h"
+#include "records.h"
+#include "redeem.h"
+
+enum {
+        WALLET_URLS_MAX = GRANT_URLS_MAX,
+
+        WALLET_E_KEY = 1, /* a database does not open with this wallet's keys */
+        WALLET_E_MISSING, /* the slot file is there, a database is not: restore */
+        WALLET_E_VERSION, /* made by a later program */
+        WALLET_E_FULL,
+};
+
+typedef struct Wallet {
+        Keys *keys;
+        Consent *consent;
+        Records *records;
+        Grants *grants;
+        Redeem *redeem;
+        uint8_t public_key[32]; /* signs grants */
+        char thumbprint[JWS_THUMBPRINT_SIZE];
+        char zone[CLOCK_ZONE_MAX];
+        size_t n_altered; /* stored grants that did not verify */
+        size_t n_pins;
+        uint8_t pins[GRANT_PINS_MAX][32];
+        size_t n_urls;
+        char *urls[WALLET_URLS_MAX]; /* of the gate, as providers reach it */
+} Wallet;
+
+/** wallet_open() - @zone: for a new wallet, whose databases are made; NULL: the wallet must be whole */
+must_check int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone);
+Wallet *wallet_close(Wallet *wallet);
+DEFINE_CLEANUP(Wallet *, wallet_close)
+
+PolicyNow wallet_now(const Wallet *wallet);
+/** wallet_begin(), wallet_commit() - a transaction on consent.db; committing also stores the time when it is the highest seen. CONSENT_E_FULL */
+must_check int wallet_begin(Wallet *wallet);
+must_check int wallet_commit(Wallet *wallet);
+/** wallet_log() - a ledger entry in the running transaction; @fields: stolen object, gets "type" and "time" in front */
+must_check int wallet_log(Wallet *wallet, const char *type, json_t *fields);
+/** wallet_set_urls() - what htu must equal, and what grants name; stored by the caller */
+must_check int wallet_set_urls(Wallet *wallet, const char *const *urls, size_t n_urls);
