@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli.h"
+
+#include <inttypes.h>
+#include <locale.h>
+#include <malloc.h>
+#include <pwd.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "parse.h"
+#include "passphrase.h"
+#include "policy/record.h"
+
+enum { /* indices in the table below */
+        COMMON_SOCKET,
+        COMMON_JSON,
+        COMMON_PASSPHRASE_FD,
+        COMMON_STATE_DIR,
+};
+
+const Option cli_common_options[] = {
+        [COMMON_SOCKET] = {"socket", "PATH", "where the daemon listens (else CAREWALLET_SOCKET, else the usual places)", NULL},
+        [COMMON_JSON] = {"json", NULL, "for programs: JSON instead of text", NULL},
+        [COMMON_PASSPHRASE_FD] = {"passphrase-fd", "N", "read the passphrase from this descriptor when it is needed", NULL},
+        [COMMON_STATE_DIR] = {"state-dir", "DIR", "the daemon's, to revoke while it does not run", NULL},
+        {NULL, NULL, NULL, NULL},
+};
+
+enum {
+        LOOK_TIMEOUT_S = 5,
+        TRIES = 3, /* at the prompt */
+};
+
+const char *cli_option(const Cli *cli, size_t option) {
+        return cli->arguments.value[option];
+}
+
+const char *cli_operand(const Cli *cli, size_t i) {
+        return i < cli->arguments.n_operands ? cli->arguments.operand[i] : NULL;
+}
+
+/* --- errors --- */
+
+static int say_failure(const Cli *cli, int code, const char *error, const char *message) {
+        if (cli->json) {
+                cleanup(json_decrefp) json_t *object =
+                        json_pack("{s:s*, s:s, s:i}", "error", error, "message", message, "exit_code", code);
+
+                if (output_json(stderr, object) < 0)
+                        return EXIT_INTERNAL; /* nobody reads it */
+        } else
+                fprintf(stderr, "%scarewallet:%s %s\n", paint(stderr, PAINT_BAD), unpaint(stderr), message);
+        return code;
+}
+
+static void format_message(char **ret, const char *format, va_list list) {
+        if (vasprintf(ret, format, list) < 0)
+                *ret = NULL;
+}
+
+int cli_fail(const Cli *cli, int code, const char *format, ...) {
+        cleanup(freep) char *message = NULL;
+        va_list list;
+
+        va_start(list, format);
+        format_message(&message, format, list);
+        va_end(list);
+        return say_failure(cli, code, NULL, message ? message : "Out of memory.");
+}
+
+int cli_usage(const Cli *cli, const char *format, ...) {
+        cleanup(freep) char *message = NULL, *whole = NULL;
+        va_list list;
+
+        va_start(list, format);
+        format_message(&message, format, list);
+        va_end(list);
+        if (!message || asprintf(&whole, "%s See: carewallet %s -h", message, cli->verb ? cli->verb->name : "") < 0)
+                whole = NULL;
+        return say_failure(cli, EXIT_USAGE, NULL, whole ? whole : "Out of memory.");
+}
+
+int cli_trouble(const Cli *cli, int r, const char *what) {
+        return cli_fail(cli, EXIT_INTERNAL, "%s: %s.", what, strerror(-fold(r)));
+}
+
+void cli_warn(const char *format, ...) {
+        cleanup(freep) char *message = NULL;
+        va_list list;
+
+        va_start(list, format);
+        format_message(&message, format, list);
+        va_end(list);
+        if (message)
+                fprintf(stderr, "%sWarning:%s %s\n", paint(stderr, PAINT_WARNING), unpaint(stderr), message);
+}
+
+int cli_transport_failed(const Cli *cli, int r) {
+        switch (r) {
+        case CLIENT_E_GONE:
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd ended the connection before it had answered. Is it still running? "
+                                                       "Try: carewallet status");
+        case CLIENT_E_TIMEOUT:
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not answer. Restart it, then try again.");
+        case CLIENT_E_TOO_BIG:
+                return cli_usage(cli, "That is more than fits into one call (1 MiB).");
+        case CLIENT_E_PROTOCOL:
+                return cli_fail(cli, EXIT_INTERNAL, "What came from %s is not the protocol of carewalletd. Is it another program, or another "
+                                                    "version?", cli->socket);
+        default:
+                return cli_trouble(cli, r, "Talking to carewalletd failed");
+        }
+}
+
+int cli_reply_failed(const Cli *cli, const Reply *reply) {
+        static const struct {
+                const char *error;
+                int code;
+                const char *message;
+        } errors[] = {
+                {"Locked", EXIT_LOCKED, "The wallet is locked. Next: carewallet unlock"},
+                {"NotInitialized", EXIT_LOCKED, "There is no wallet yet. Next: carewallet init"},
+                {"AlreadyInitialized", EXIT_REFUSED, "There is a wallet already; it was not touched. Next: carewallet unlock"},
+                {"StepUpRequired", EXIT_PASSPHRASE, "This needs your passphrase first, as more than 15 minutes have passed or this is another "
+                                                    "terminal. Next: carewallet unlock (or give --passphrase-fd)"},
+                {"WrongPassphrase", EXIT_PASSPHRASE, "That is not the right passphrase or code."},
+                {"NotFound", EXIT_REFUSED, "There is nothing of that name."},
+                {"Exists", EXIT_REFUSED, "There is one already."},
+                {"Refused", EXIT_REFUSED, "Refused."},
+                {"NotDurable", EXIT_REFUSED, "Done, but it could not be written to the disk."},
+                {"Busy", EXIT_REFUSED, "carewalletd is at work on something that must end first. Try again in a moment."},
+                {"Internal", EXIT_INTERNAL, "Something failed inside carewalletd. Its journal says more."},
+        };
+        static const char prefix[] = "org.carewallet.";
+        const char *error = reply->error, *name = error;
+        const char *what = message_text(reply->parameters, "what", NULL);
+        const char *thing = message_text(reply->parameters, "name", NULL);
+        const char *reason = message_text(reply->parameters, "reason", NULL);
+        cleanup(freep) char *message = NULL;
+        int n = 0, code = EXIT_INTERNAL;
+
+        if (strncmp(error, prefix, sizeof(prefix) - 1) == 0)
+                name += sizeof(prefix) - 1;
+        else if (strncmp(error, "org.varlink.service.", 20) == 0) {
+                const char *detail = message_text(reply->parameters, "parameter", message_text(reply->parameters, "method", ""));
+
+                n = asprintf(&message, "carewalletd does not know this: %s %s. Is it of another version?", error + 20, detail);
+                return say_failure(cli, EXIT_USAGE, error, n < 0 ? error : message);
+        }
+
+        for (size_t i = 0; i < N_ELEMENTS(errors); i++) {
+                int64_t wait_ms = message_int(reply->parameters, "retryAfterMs", 0);
+
+                if (strcmp(errors[i].error, name) != 0)
+                        continue;
+                code = errors[i].code;
+                if (strcmp(name, "NotFound") == 0 && what)
+                        n = asprintf(&message, "There is no %s%s%s.", what, thing ? " " : "", thing ? thing : "");
+                else if (strcmp(name, "Exists") == 0 && what)
+                        n = asprintf(&message, "There is a %s%s%s already.", what, thing ? " " : "", thing ? thing : "");
+                else if (strcmp(name, "Busy") == 0 && what)
+                        n = asprintf(&message, "carewalletd is busy: %s. Try again when that has ended.", what);
+                else if (strcmp(name, "WrongPassphrase") == 0 && wait_ms > 0)
+                        n = asprintf(&message, "%s Try again in %" PRId64 " s.", errors[i].message, (wait_ms + 999) / 1000);
+                else if ((strcmp(name, "Refused") == 0 || strcmp(name, "NotDurable") == 0) && reason)
+                        n = asprintf(&message, "%s", reason);
+                else if (reason)
+                        n = asprintf(&message, "%s %s", errors[i].message, reason);
+                else
+                        n = asprintf(&message, "%s", errors[i].message);
+                break;
+        }
+        if (n == 0)
+                n = asprintf(&message, "carewalletd answered with an error that this version does not know: %s %s", error, reason ? reason : "");
+        return say_failure(cli, code, error, n < 0 ? error : message);
+}
+
+/* --- connection --- */
+
+static bool exists(const char *path) {
+        struct stat st;
+
+        return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int find_socket(Cli *cli) {
+        const char *given = cli->arguments.common[COMMON_SOCKET], *runtime = getenv("XDG_RUNTIME_DIR");
+        const struct passwd *user;
+        char other[sizeof(cli->socket)] = "";
+        int n = 0;
+
+        if (!given)
+                given = getenv("CAREWALLET_SOCKET");
+        if (given && given[0] != '\0')
+                n = snprintf(cli->socket, sizeof(cli->socket), "%s", given);
+        else {
+                user = getpwuid(getuid());
+                if (user)
+                        (void) snprintf(other, sizeof(other), "/run/carewallet/%s/socket", user->pw_name);
+                if (runtime && runtime[0] == '/')
+                        n = snprintf(cli->socket, sizeof(cli->socket), "%s/carewallet/socket", runtime);
+                if (other[0] != '\0' && (n == 0 || (!exists(cli->socket) && exists(other))))
+                        n = snprintf(cli->socket, sizeof(cli->socket), "%s", other);
+        }
+        if (n <= 0 || (size_t) n >= sizeof(cli->socket))
+                return cli_usage(cli, "The path of the daemon's socket is missing or too long: give --socket PATH.");
+        return 0;
+}
+
+int cli_try_connect(Cli *cli) {
+        if (cli->client)
+                return 0;
+        return client_connect(&cli->client, cli->socket);
+}
+
+int cli_connect(Cli *cli) {
+        int r = cli_try_connect(cli);
+
+        switch (r) {
+        case 0:
+                return 0;
+        case -ENOENT:
+        case -ECONNREFUSED:
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s). Start it: "
+                                                       "systemctl --user start carewalletd", cli->socket);
+        case -EACCES:
+        case -EPERM:
+                return cli_fail(cli, EXIT_UNREACHABLE, "You may not talk to the carewalletd at %s: it belongs to another user.", cli->socket);
+        default:
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd is not reachable at %s: %s.", cli->socket, strerror(-fold(r)));
+        }
+}
+
+/* One call, one reply. */
+static int exchange(Cli *cli, const char *method, json_t *parameters, bool more, const int *fds, size_t n_fds, Reply *ret) {
+        char full[64];
+        int r;
+
+        (void) snprintf(full, sizeof(full), "org.carewallet.%s", method);
+        r = client_call(cli->client, full, parameters, more, fds, n_fds);
+        if (r == 0)
+                r = client_receive(cli->client, ret);
+        return r == 0 ? 0 : cli_transport_failed(cli, r);
+}
+
+static int read_passphrase(Cli *cli, const char *prompt, Secret **ret, size_t *ret_n) {
+        bool asks = cli->passphrase_fd < 0;
+        int r;
+
+        if (asks)
+                r = passphrase_can_ask() ? passphrase_ask(prompt, ret, ret_n) : PASSPHRASE_E_TERMINAL;
+        else
+                r = passphrase_read(cli->passphrase_fd, ret, ret_n);
+
+        switch (r) {
+        case 0:
+                return 0;
+        case PASSPHRASE_E_EMPTY:
+                return cli_fail(cli, EXIT_PASSPHRASE, "The passphrase is empty.");
+        case PASSPHRASE_E_LONG:
+                return cli_fail(cli, EXIT_PASSPHRASE, "The passphrase is too long (4096 bytes at most).");
+        case PASSPHRASE_E_TERMINAL:
+                return cli_fail(cli, EXIT_PASSPHRASE, "This needs a passphrase, and there is no terminal to ask for it: give --passphrase-fd N.");
+        case PASSPHRASE_E_INTERRUPTED:
+                return cli_fail(cli, EXIT_PASSPHRASE, "No passphrase was given.");
+        case -EBADF:
+                return cli_usage(cli, "--passphrase-fd %d is not an open descriptor.", cli->passphrase_fd);
+        default:
+                return cli_trouble(cli, r, "Reading the passphrase failed");
+        }
+}
+
+int cli_secret_fd(Cli *cli, const char *prompt, const char *again, int *ret_fd) {
+        cleanup(secret_freep) Secret *secret = NULL, *repeated = NULL;
+        size_t n, n_repeated;
+        int r;
+
+        r = read_passphrase(cli, prompt, &secret, &n);
+        if (r != 0)
+                return r;
+        if (again && cli->passphrase_fd < 0) {
+                r = read_passphrase(cli, again, &repeated, &n_repeated);
+                if (r != 0)
+                        return r;
+                if (n != n_repeated || sodium_memcmp(secret_data(secret), secret_data(repeated), n) != 0)
+                        return cli_fail(cli, EXIT_PASSPHRASE, "The two passphrases are not the same. Nothing was done.");
+        }
+
+        r = secret_to_memfd(ret_fd, secret, n);
+        return r == 0 ? 0 : cli_trouble(cli, r, "Handing over the passphrase failed");
+}
+
+static bool is_error(const Reply *reply, const char *name) {
+        return reply->error && strncmp(reply->error, "org.carewallet.", 15) == 0 && strcmp(reply->error + 15, name) == 0;
+}
+
+/* Give the passphrase, so that a call can be repeated. */
+static int step_up(Cli *cli) {
+        int r;
+
+        for (unsigned try = 1;; try++) {
+                cleanup(reply_done) Reply reply = {0};
+                cleanup(close_fdp) int fd = -1;
+                Progress progress;
+
+                r = cli_secret_fd(cli, "Passphrase: ", NULL, &fd);
+                if (r != 0)
+                        return r;
+                progress_begin(&progress);
+                progress_note(&progress, "Checking the passphrase ...");
+                r = exchange(cli, "Unlock", json_pack("{s:i}", "secretFd", 0), false, &fd, 1, &reply);
+                progress_end(&progress);
+                if (r != 0)
+                        return r;
+                if (!reply.error)
+                        return 0;
+                r = cli_reply_failed(cli, &reply);
+                if (cli->passphrase_fd >= 0 || try == TRIES || !is_error(&reply, "WrongPassphrase"))
+                        return r;
+                (void) usleep((useconds_t) (message_int(reply.parameters, "retryAfterMs", 0) % 60000) * 1000);
+        }
+}
+
+int cli_ask(Cli *cli, const char *method, json_t *parameters, bool more, const int *fds, size_t n_fds, Reply *ret) {
+        cleanup(json_decrefp) json_t *kept = parameters;
+        int r;
+
+        if (!kept)
+                return cli_trouble(cli, -ENOMEM, "Making the call failed");
+        r = cli_connect(cli);
+        if (r != 0)
+                return r;
+        r = exchange(cli, method, kept, more, fds, n_fds, ret);
+        if (r != 0 || !(is_error(ret, "StepUpRequired") || is_error(ret, "Locked")))
+                return r;
+        if (cli->passphrase_fd < 0 && (cli->json || !passphrase_can_ask()))
+                return 0;
+
+        reply_done(ret);
+        r = step_up(cli);
+        if (r != 0)
+                return r;
+        return exchange(cli, method, kept, more, fds, n_fds, ret);
+}
+
+int cli_call(Cli *cli, const char *method, json_t *parameters, bool more, const int *fds, size_t n_fds, Reply *ret) {
+        int r = cli_ask(cli, method, parameters, more, fds, n_fds, ret);
+
+        if (r == 0 && ret->error)
+                r = cli_reply_failed(cli, ret);
+        return r;
+}
+
+int cli_next(Cli *cli, Reply *ret) {
+        int r;
+
+        reply_done(ret);
+        r = client_receive(cli->client, ret);
+        if (r != 0)
+                return cli_transport_failed(cli, r);
+        return ret->error ? cli_reply_failed(cli, ret) : 0;
+}
+
+/* --- what verbs share --- */
+
+int cli_look(Cli *cli, bool accept) {
+        cleanup(reply_done) Reply reply = {0};
+        MemoryVerdict verdict = MEMORY_FINE;
+        int r;
+
+        r = cli_connect(cli);
+        if (r != 0)
+                return r;
+        client_set_timeout(cli->client, LOOK_TIMEOUT_S);
+        r = exchange(cli, "Status", NULL, false, NULL, 0, &reply);
+        client_set_timeout(cli->client, 0);
+        if (r == 0 && reply.error)
+                r = cli_reply_failed(cli, &reply);
+        if (r != 0)
+                return r;
+
+        json_decref(cli->status);
+        cli->status = json_incref((json_t *) (uintptr_t) reply.parameters);
+        if (!cli->memory)
+                return 0;
+
+        verdict = memory_note(cli->memory, reply.parameters, accept);
+        switch (verdict) {
+        case MEMORY_FINE:
+                break;
+        case MEMORY_OLDER:
+                cli_warn("the wallet has been put back to an older state: its ledger was seen with %" PRId64 " entries and then with fewer. "
+                         "Grants that you had revoked may be valid again, and the log lacks what happened since. Look at: carewallet grants. "
+                         "If it was you (a restored backup), say so once: carewallet status --accept-older",
+                         memory_checkpoint_size(cli->memory));
+                break;
+        case MEMORY_REWRITTEN:
+                cli_warn("the ledger is not the one that this program saw before: entries were changed. Do not trust the log. "
+                         "If you know why, say so once: carewallet status --accept-older");
+                break;
+        case MEMORY_OTHER:
+                cli_warn("this is another wallet than the last time at %s.", cli->socket);
+                break;
+        }
+        return 0;
+}
+
+int cli_confirm(const Cli *cli, const char *question) {
+        char answer[16];
+
+        if (!isatty(STDIN_FILENO))
+                return cli_usage(cli, "There is no terminal to ask on: if you mean it, add --yes.");
+        fprintf(stderr, "%s [y/N] ", question);
+        if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+                return 0;
+        return cli_fail(cli, EXIT_REFUSED, "Nothing was done.");
+}
+
+int cli_stream(Cli *cli, Reply *first, int to, Progress *progress) {
+        cleanup(close_fdp) int from = reply_take_fd(first, "outputFd");
+        Reply last = *first;
+        int64_t n_bytes;
+        int r;
+
+        *first = (Reply) {0};
+        if (from >= 0) {
+                r = output_copy(from, to, progress, &n_bytes);
+                if (progress)
+                        progress_end(progress);
+                if (r < 0) {
+                        reply_done(&last);
+                        if (r == -EPIPE)
+                                return cli_fail(cli, EXIT_REFUSED, "The reader of the output went away.");
+                        return cli_fail(cli, EXIT_REFUSED, "Writing the output failed: %s.", strerror(-r));
+                }
+        }
+
+        r = 0;
+        while (r == 0 && last.continues)
+                r = cli_next(cli, &last);
+        if (r == 0 && !message_bool(last.parameters, "complete"))
+                r = cli_fail(cli, EXIT_INTERNAL, "The output is not complete: carewalletd stopped in the middle. Try again.");
+        if (r == 0)
+                *first = last;
+        else
+                reply_done(&last);
+        return r;
+}
+
+bool cli_print_since(FILE *file, const json_t *status) {
+        static const struct {
+                const char *name, *one, *many;
+        } lines[] = {
+                {"fetched", "time your data was fetched", "times your data was fetched"},
+                {"refused", "try was refused", "tries were refused"},
+                {"expiring", "grant ends within a week", "grants end within a week"},
+        };
+        const json_t *since = json_object_get(status, "since");
+        bool any = false;
+
+        for (size_t i = 0; i < N_ELEMENTS(lines); i++) {
+                int64_t n = message_int(since, lines[i].name, 0);
+
+                if (n <= 0)
+                        continue;
+                fputs(any ? ", " : "", file);
+                output_count(file, n, lines[i].one, lines[i].many);
+                any = true;
+        }
+        return any;
+}
+
+int cli_print_json(const Cli *cli, const json_t *value) {
+        int r = output_json(stdout, value);
+
+        return r == 0 ? 0 : cli_trouble(cli, r, "Writing the output failed");
+}
+
+void cli_print_kinds(FILE *file) {
+        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
+                fprintf(file, "%s%s", kind > 1 ? ", " : "", record_kind_name(kind));
+}
+
+json_t *cli_kinds(const Cli *cli, const char *text, int *ret_code) {
+        uint32_t kinds = RECORD_ALL_KINDS;
+        const char *bad;
+        json_t *array;
+        size_t n_bad;
+
+        if (text && parse_kinds(text, &kinds, &bad, &n_bad) != 0) {
+                char list[256] = "";
+                size_t n = 0;
+
+                for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
+                        n += (size_t) snprintf(list + n, sizeof(list) - n, "%s%s", kind > 1 ? ", " : "", record_kind_name(kind));
+                *ret_code = cli_usage(cli, "\"%.*s\" is no kind of record. Kinds: %s.", (int) (n_bad < 64 ? n_bad : 64), bad, list);
+                return NULL;
+        }
+
+        array = json_array();
+        for (unsigned kind = 1; array && kind < N_RECORD_KINDS; kind++)
+                if (kinds & RECORD_KIND_BIT(kind))
+                        (void) json_array_append_new(array, json_string(record_kind_name(kind)));
+        if (!array)
+                *ret_code = cli_trouble(cli, -ENOMEM, "Making the call failed");
+        return array;
+}
+
+int cli_period(const Cli *cli, const char *from, const char *to, json_t *parameters) {
+        const char *const days[] = {from, to}, *const names[] = {"from", "to"};
+
+        for (size_t i = 0; i < N_ELEMENTS(days); i++) {
+                if (!days[i])
+                        continue;
+                if (parse_day(days[i]) != 0)
+                        return cli_usage(cli, "--%s needs a day such as 2026-03-14, not \"%.64s\".", names[i], days[i]);
+                (void) json_object_set_new(parameters, names[i], json_string(days[i]));
+        }
+        if (from && to && strcmp(from, to) > 0)
+                return cli_usage(cli, "--from %s is after --to %s.", from, to);
+        return 0;
+}
+
+/* --- the program --- */
+
+const Verb *cli_find(const Verb *const *verbs, char *const *words, size_t n, size_t *ret_n) {
+        for (; *verbs; verbs++) {
+                const char *name = (*verbs)->name, *blank = strchr(name, ' ');
+
+                if (blank && n >= 2 && strncmp(name, words[0], (size_t) (blank - name)) == 0 && words[0][blank - name] == '\0' &&
+                    strcmp(blank + 1, words[1]) == 0) {
+                        *ret_n = 2;
+                        return *verbs;
+                }
+                if (!blank && n >= 1 && strcmp(name, words[0]) == 0) {
+                        *ret_n = 1;
+                        return *verbs;
+                }
+        }
+        return NULL;
+}
+
+static void print_options(FILE *file, const Option *options) {
+        for (; options && options->name; options++) {
+                char left[64];
+
+                (void) snprintf(left, sizeof(left), "--%s%s%s", options->name, options->argument ? " " : "",
+                                options->argument ? options->argument : "");
+                fprintf(file, "  %-24s %s\n", left, options->help);
+        }
+}
+
+void cli_print_help(FILE *file, const Verb *const *verbs, const Verb *verb) {
+        if (verb) {
+                fprintf(file, "usage: carewallet %s%s%s%s\n\n%s.\n", verb->name, verb->operands[0] ? " " : "", verb->operands,
+                        verb->options ? " [OPTION...]" : "", verb->summary);
+                if (verb->help)
+                        fprintf(file, "%s\n", verb->help);
+                if (verb->options) {
+                        fputc('\n', file);
+                        print_options(file, verb->options);
+                }
+                fputs("\nWith every verb:\n", file);
+                print_options(file, cli_common_options);
+                return;
+        }
+
+        fputs("usage: carewallet VERB [OPTION...]\n\n"
+              "Your diabetes data in a wallet of your own: you decide who sees what, for how long,\n"
+              "and end it with one command.\n\n", file);
+        for (; *verbs; verbs++)
+                fprintf(file, "  %-16s %s\n", (*verbs)->name, (*verbs)->summary);
+        fputs("\ncarewallet VERB -h says more of one of them, carewallet(1) of all.\n"
+              "It starts with: carewallet init; carewallet import FILE; carewallet provider add NAME --key FILE; carewallet grant NAME ...\n",
+              file);
+}
+
+static void *wiped_malloc(size_t n) {
+        return malloc(n);
+}
+
+static void wiped_free(void *pointer) {
+        if (pointer)
+                explicit_bzero(pointer, malloc_usable_size(pointer));
+        free(pointer);
+}
+
+/* After the verb: keep the checkpoint and, once a day, tell what happened. */
+static void look_again(Cli *cli) {
+        char *line = NULL;
+        size_t n_line = 0;
+        FILE *memory;
+
+        if (!cli->client || !cli->memory)
+                return;
+        if (!cli->status && cli_look(cli, false) != 0)
+                return;
+        if (!cli->json && isatty(STDERR_FILENO) && memory_first_today(cli->memory)) {
+                memory = open_memstream(&line, &n_line);
+                if (memory) {
+                        bool any = cli_print_since(memory, cli->status);
+
+                        (void) fclose(memory);
+                        if (any)
+                                fprintf(stderr, "Since the last time: %s. More: carewallet log\n", line);
+                        free(line);
+                }
+        }
+}
+
+static int run(Cli *cli, int argc, char **argv) {
+        const char *passphrase_fd, *state_dir;
+        char wrong[256];
+        size_t n_words = 0;
+        int64_t fd;
+        int r;
+
+        argv++, argc--;
+        if (argc == 0) {
+                cli_print_help(stderr, cli->verbs, NULL);
+                return EXIT_USAGE;
+        }
+        if (strcmp(argv[0], "--version") == 0) {
+                puts("carewallet " CAREWALLET_VERSION);
+                return EXIT_DONE;
+        }
+        if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0) {
+                cli_print_help(stdout, cli->verbs, NULL);
+                return EXIT_DONE;
+        }
+
+        cli->verb = cli_find(cli->verbs, argv, (size_t) argc, &n_words);
+        if (!cli->verb) {
+                size_t n = strlen(argv[0]);
+                bool is_first_word = false;
+
+                for (const Verb *const *verb = cli->verbs; *verb && n > 0; verb++)
+                        if (strncmp((*verb)->name, argv[0], n) == 0 && (*verb)->name[n] == ' ') {
+                                if (!is_first_word)
+                                        fputs("usage:\n", argc > 1 && argv[1][0] == '-' ? stdout : stderr);
+                                is_first_word = true;
+                                fprintf(argc > 1 && argv[1][0] == '-' ? stdout : stderr, "  carewallet %s %s\n        %s\n", (*verb)->name,
+                                        (*verb)->operands, (*verb)->summary);
+                        }
+                if (is_first_word)
+                        return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) ? EXIT_DONE : EXIT_USAGE;
+                return cli_usage(cli, "There is no verb \"%.64s\".", argv[0]);
+        }
+
+        r = arguments_parse(cli->verb->options, cli_common_options, argv + n_words, (size_t) argc - n_words, &cli->arguments, wrong);
+        if (r == ARGUMENTS_E_HELP) {
+                cli_print_help(stdout, cli->verbs, cli->verb);
+                return EXIT_DONE;
+        }
+        if (r != 0)
+                return cli_usage(cli, "%s", wrong);
+
+        cli->json = cli->arguments.common[COMMON_JSON];
+        if (cli->arguments.n_operands < cli->verb->n_min)
+                return cli_usage(cli, "Something is missing: carewallet %s %s.", cli->verb->name, cli->verb->operands);
+        if (cli->arguments.n_operands > cli->verb->n_max)
+                return cli_usage(cli, "\"%.64s\" is one too many.", cli_operand(cli, cli->verb->n_max));
+
+        passphrase_fd = cli->arguments.common[COMMON_PASSPHRASE_FD];
+        if (passphrase_fd) {
+                if (parse_number(passphrase_fd, 0, 1 << 20, &fd) != 0)
+                        return cli_usage(cli, "--passphrase-fd needs the number of an open descriptor.");
+                cli->passphrase_fd = (int) fd;
+        }
+        state_dir = cli->arguments.common[COMMON_STATE_DIR];
+        if (!state_dir)
+                state_dir = getenv("CAREWALLET_STATE_DIR");
+        cli->state_dir = state_dir && state_dir[0] != '\0' ? state_dir : NULL;
+        r = find_socket(cli);
+        if (r != 0)
+                return r;
+        cli->memory = memory_load(cli->socket);
+
+        r = cli->verb->run(cli);
+
+        if (fflush(stdout) != 0 || ferror(stdout))
+                r = r != 0 ? r : cli_fail(cli, EXIT_REFUSED, "Writing the output failed: %s.", strerror(errno));
+        if (r == EXIT_DONE || r == EXIT_PARTLY)
+                look_again(cli);
+        if (cli->memory)
+                memory_save(cli->memory);
+        return r;
+}
+
+int cli_main(const Verb *const *verbs, int argc, char **argv) {
+        Cli cli = {.verbs = verbs, .passphrase_fd = -1};
+        int r;
+
+        (void) setlocale(LC_CTYPE, "");
+        json_set_alloc_funcs(wiped_malloc, wiped_free);
+        if (sodium_init() < 0)
+                return cli_fail(&cli, EXIT_INTERNAL, "The crypto library can't start.");
+
+        r = run(&cli, argc, argv);
+
+        cli.client = client_free(cli.client);
+        cli.memory = memory_free(cli.memory);
+        json_decref(cli.status);
+        return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* carewallet: the patient's command line. Each verb is one file; this is the order in which -h names them. */
+
+#include "cli.h"
+
+static const Verb *const verbs[] = {
+        &verb_init,
+        &verb_unlock,
+        &verb_lock,
+        &verb_status,
+        &verb_import,
+        &verb_imports,
+        &verb_show,
+        &verb_export,
+        &verb_provider_add,
+        &verb_provider_list,
+        &verb_grant,
+        &verb_grants,
+        &verb_preview,
+        &verb_revoke,
+        &verb_log,
+        &verb_gate_on,
+        &verb_gate_off,
+        &verb_timezone,
+        &verb_clock_accept,
+        &verb_completion,
+        &verb_help,
+        NULL,
+};
+
+int main(int argc, char **argv) {
+        return cli_main(verbs, argc, argv);
+}

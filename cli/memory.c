@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "memory.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "daemon/common/jws.h"
+#include "daemon/common/text.h"
+
+enum {
+        NAME_BYTES = 8, /* of the hash of the socket's path */
+};
+
+struct Memory {
+        char path[PATH_MAX];
+        json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {size, checkpoint, revocationKey, wrong}}} */
+        bool is_changed;
+};
+
+int memory_checkpoint_parse(const char *checkpoint, int64_t *ret_size, size_t *ret_n_body) {
+        const char *size, *end;
+        int64_t n = 0;
+
+        size = strchr(checkpoint, '\n'); /* c2sp.org/tlog-checkpoint: origin, size, root hash, blank line, signatures */
+        end = strstr(checkpoint, "\n\n");
+        if (!size || !end || size >= end)
+                return MESSAGE_E_FORMAT;
+
+        size++;
+        if (*size == '\n')
+                return MESSAGE_E_FORMAT;
+        for (; *size != '\n'; size++)
+                if (*size < '0' || *size > '9' || __builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *size - '0', &n))
+                        return MESSAGE_E_FORMAT;
+        *ret_size = n;
+        *ret_n_body = (size_t) (end - checkpoint) + 1;
+        return 0;
+}
+
+/* Directories are made on the way; they are the user's own business. */
+static bool find_path(const char *socket_path, char ret[static PATH_MAX]) {
+        const char *state_home = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+        char absolute[PATH_MAX], name[NAME_BYTES * 2 + 1];
+        uint8_t hash[crypto_generichash_BYTES_MIN];
+        int n;
+
+        if (sodium_init() < 0)
+                return false;
+
+        if (state_home && state_home[0] == '/')
+                n = snprintf(ret, PATH_MAX, "%s", state_home);
+        else if (home && home[0] == '/')
+                n = snprintf(ret, PATH_MAX, "%s/.local/state", home);
+        else
+                return false;
+        if (n < 0 || n > PATH_MAX - 64)
+                return false;
+
+        for (char *slash = strchr(ret + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void) mkdir(ret, 0700);
+                *slash = '/';
+        }
+        (void) mkdir(ret, 0700);
+        (void) strncat(ret, "/carewallet", 12);
+        (void) mkdir(ret, 0700);
+        (void) strncat(ret, "/cli", 5);
+        if (mkdir(ret, 0700) < 0 && errno != EEXIST)
+                return false;
+
+        if (!realpath(socket_path, absolute)) /* there is none while the daemon is dead */
+                (void) snprintf(absolute, sizeof(absolute), "%s", socket_path);
+        (void) crypto_generichash(hash, sizeof(hash), (const uint8_t *) absolute, strlen(absolute), NULL, 0);
+        (void) sodium_bin2hex(name, sizeof(name), hash, NAME_BYTES);
+        n = (int) strlen(ret);
+        (void) snprintf(ret + n, (size_t) (PATH_MAX - n), "/%s.json", name);
+        return true;
+}
+
+Memory *memory_load(const char *socket_path) {
+        Memory *memory = calloc(1, sizeof(*memory));
+
+        if (!memory || !find_path(socket_path, memory->path)) {
+                free(memory);
+                return NULL;
+        }
+        memory->root = json_load_file(memory->path, JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(memory->root)) {
+                json_decref(memory->root);
+                memory->root = json_object();
+        }
+        (void) json_object_set_new(memory->root, "socket", json_string(socket_path));
+        return memory;
+}
+
+Memory *memory_free(Memory *memory) {
+        if (memory) {
+                json_decref(memory->root);
+                free(memory);
+        }
+        return NULL;
+}
+
+static json_t *wallet_of(const json_t *root, const char *id) {
+        return id ? json_object_get(json_object_get(root, "wallets"), id) : NULL;
+}
+
+static void set(Memory *memory, json_t *object, const char *name, json_t *value) {
+        if (value && json_equal(json_object_get(object, name), value)) {
+                json_decref(value);
+                return;
+        }
+        memory->is_changed = true;
+        if (value)
+                (void) json_object_set_new(object, name, value);
+        else
+                (void) json_object_del(object, name);
+}
+
+static void set_text(Memory *memory, json_t *object, const char *name, const char *text) {
+        if (text)
+                set(memory, object, name, json_string(text));
+}
+
+MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
+        const char *id = message_text(status, "walletId", NULL);
+        const char *checkpoint = message_text(status, "checkpoint", NULL);
+        const char *last, *known;
+        MemoryVerdict verdict = MEMORY_FINE;
+        json_t *wallet;
+        size_t n_body, n_known_body;
+        int64_t size, known_size;
+
+        set_text(memory, memory->root, "stateDir", message_text(status, "stateDir", NULL));
+        if (!id)
+                return MEMORY_FINE;
+
+        if (!json_is_object(json_object_get(memory->root, "wallets")))
+                set(memory, memory->root, "wallets", json_object());
+        wallet = wallet_of(memory->root, id);
+        if (!json_is_object(wallet)) {
+                set(memory, json_object_get(memory->root, "wallets"), id, json_object());
+                wallet = wallet_of(memory->root, id);
+        }
+        last = message_text(memory->root, "wallet", NULL);
+        if (last && strcmp(last, id) != 0)
+                verdict = MEMORY_OTHER;
+        set_text(memory, memory->root, "wallet", id);
+        set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));
+
+        if (accept) {
+                (void) json_object_clear(wallet);
+                set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));
+                memory->is_changed = true;
+        }
+        if (json_object_get(wallet, "wrong"))
+                return strcmp(message_text(wallet, "wrong", ""), "rewritten") == 0 ? MEMORY_REWRITTEN : MEMORY_OLDER;
+        if (!checkpoint || memory_checkpoint_parse(checkpoint, &size, &n_body) != 0)
+                return verdict;
+
+        known = message_text(wallet, "checkpoint", NULL);
+        if (known && memory_checkpoint_parse(known, &known_size, &n_known_body) == 0) {
+                if (size < known_size) {
+                        set_text(memory, wallet, "wrong", "older");
+                        return MEMORY_OLDER;
+                }
+                if (size == known_size && (n_body != n_known_body || memcmp(checkpoint, known, n_body) != 0)) {
+                        set_text(memory, wallet, "wrong", "rewritten");
+                        return MEMORY_REWRITTEN;
+                }
+        }
+        set_text(memory, wallet, "checkpoint", checkpoint);
+        return verdict;
+}
+
+int64_t memory_checkpoint_size(const Memory *memory) {
+        const json_t *wallet = wallet_of(memory->root, message_text(memory->root, "wallet", NULL));
+        size_t n_body;
+        int64_t size;
+
+        return memory_checkpoint_parse(message_text(wallet, "checkpoint", ""), &size, &n_body) == 0 ? size : 0;
+}
+
+bool memory_first_today(Memory *memory) {
+        time_t now = time(NULL);
+        char today[16];
+        struct tm tm;
+
+        if (!localtime_r(&now, &tm) || strftime(today, sizeof(today), "%Y-%m-%d", &tm) == 0 ||
+            strcmp(message_text(memory->root, "shown", ""), today) == 0)
+                return false;
+        set_text(memory, memory->root, "shown", today);
+        return true;
+}
+
+const char *memory_state_dir(const Memory *memory) {
+        return message_text(memory->root, "stateDir", NULL);
+}
+
+bool memory_revocation_key(const Memory *memory, uint8_t ret_key[static 32], uint8_t ret_wallet_id[static 16]) {
+        const char *id = message_text(memory->root, "wallet", NULL);
+        const char *key = message_text(wallet_of(memory->root, id), "revocationKey", NULL);
+        size_t n_key, n_id;
+
+        return id && key && b64url_decode(ret_key, 32, &n_key, key, strlen(key)) == 0 && n_key == 32 &&
+               b64url_decode(ret_wallet_id, 16, &n_id, id, strlen(id)) == 0 && n_id == 16;
+}
+
+/* Another program of ours may have seen a longer ledger meanwhile: that must not be lost. */
+static bool is_overtaken(const Memory *memory) {
+        const char *id = message_text(memory->root, "wallet", NULL);
+        cleanup(json_decrefp) json_t *now = json_load_file(memory->path, JSON_REJECT_DUPLICATES, NULL);
+        const json_t *mine = wallet_of(memory->root, id), *other = wallet_of(now, id);
+        int64_t size, other_size;
+        size_t n_body;
+
+        return !json_object_get(mine, "wrong") && json_object_get(mine, "checkpoint") &&
+               memory_checkpoint_parse(message_text(mine, "checkpoint", ""), &size, &n_body) == 0 &&
+               memory_checkpoint_parse(message_text(other, "checkpoint", ""), &other_size, &n_body) == 0 &&
+               (other_size > size || json_object_get(other, "wrong"));
+}
+
+void memory_save(Memory *memory) {
+        char temporary[PATH_MAX + 16];
+        cleanup(close_fdp) int fd = -1;
+
+        if (!memory->is_changed || is_overtaken(memory))
+                return;
+        memory->is_changed = false;
+
+        (void) snprintf(temporary, sizeof(temporary), "%s.XXXXXX", memory->path);
+        fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+        if (fd < 0)
+                return;
+        if (json_dumpfd(memory->root, fd, JSON_INDENT(2)) < 0 || rename(temporary, memory->path) < 0)
+                (void) unlink(temporary);
+}

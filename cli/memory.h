@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the command line remembers of a daemon, in $XDG_STATE_HOME/carewallet/cli, one file a socket: where its state
+ * is and to which key a revocation is sealed when it does not run, and the newest checkpoint of the ledger that it has
+ * shown. A ledger that is behind that checkpoint has been put back to an older state; the daemon cannot know, we can.
+ */
+
+#include "message.h"
+
+typedef enum MemoryVerdict {
+        MEMORY_FINE,
+        MEMORY_OLDER,     /* the ledger is shorter than it was */
+        MEMORY_REWRITTEN, /* as long as it was, and another */
+        MEMORY_OTHER,     /* another wallet than the last time */
+} MemoryVerdict;
+
+typedef struct Memory Memory;
+
+/** memory_load() - @socket_path: the daemon's. NULL when there is no home to keep it in or no memory */
+Memory *memory_load(const char *socket_path);
+Memory *memory_free(Memory *memory);
+DEFINE_CLEANUP(Memory *, memory_free)
+
+/**
+ * memory_note() - compare with a reply to Status that was asked for after memory_load(), and remember it
+ * @accept: what looks wrong is as the patient wants it: forget what was before
+ *
+ * Once something was wrong, it is told each time until it is accepted: a ledger that grew on is not better for it.
+ */
+MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept);
+
+/** memory_checkpoint_size() - entries that the ledger of the last wallet is known to have had */
+int64_t memory_checkpoint_size(const Memory *memory);
+
+/** memory_first_today() - true once a day */
+bool memory_first_today(Memory *memory);
+
+const char *memory_state_dir(const Memory *memory); /* borrowed; NULL when it is not known */
+/** memory_revocation_key() - false when it is not known */
+bool memory_revocation_key(const Memory *memory, uint8_t ret_key[static 32], uint8_t ret_wallet_id[static 16]);
+
+/** memory_save() - write what changed; what fails is of no consequence for the verb that runs */
+void memory_save(Memory *memory);
+
+/** memory_checkpoint_parse() - the size in a C2SP checkpoint, and where its signatures begin; MESSAGE_E_FORMAT */
+must_check int memory_checkpoint_parse(const char *checkpoint, int64_t *ret_size, size_t *ret_n_body);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "daemon/common/text.h"
+
+enum {
+        UNIT,
+
+        REJECTED_SHOWN = 20, /* lines in the report on a terminal */
+};
+
+static const Option options[] = {
+        [UNIT] = {"unit", "UNIT", "what the glucose columns are in, whatever they say: mg/dL or mmol/L; a wrong one is dangerous", "mg/dL mmol/L"},
+        {NULL, NULL, NULL, NULL},
+};
+
+/* Say why a file is not imported; with --json its reason stands in the array too. */
+static int refuse(const Cli *cli, json_t *reports, const char *path, const char *reason) {
+        (void) json_array_append_new(reports, json_pack("{s:s, s:s}", "file", path, "refused", reason));
+        return cli_fail(cli, EXIT_REFUSED, "%s was not imported. %s", path, reason);
+}
+
+/* Opened as the user: the daemon reads what you may read, and only what you gave it. */
+static const char *open_file(const char *path, int *ret_fd) {
+        cleanup(close_fdp) int fd = -1;
+        struct stat st;
+
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return strerror(errno);
+        if (S_ISDIR(st.st_mode))
+                return "It is a folder: give the CSV file in it.";
+        if (!S_ISREG(st.st_mode))
+                return "It is no ordinary file but a pipe or a device: save the data to a file first, then import that.";
+        if (st.st_size == 0)
+                return "The file is empty.";
+
+        *ret_fd = take_fd(&fd);
+        return NULL;
+}
+
+static void print_kinds(const json_t *by_kind) {
+        static const struct {
+                const char *name, *words;
+        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "rows merged into them"}};
+        const char *kind;
+        json_t *value;
+
+        json_object_foreach ((json_t *) (uintptr_t) by_kind, kind, value) {
+                char number[OUTPUT_NUMBER_SIZE];
+                bool any = false;
+
+                for (size_t i = 0; i < N_ELEMENTS(counts); i++) {
+                        int64_t n = message_int(value, counts[i].name, 0);
+
+                        if (n == 0)
+                                continue;
+                        if (!any)
+                                printf("  %-14s", kind);
+                        printf("%s%s %s", any ? ", " : "", output_number(number, n), counts[i].words);
+                        any = true;
+                }
+                if (any)
+                        putchar('\n');
+        }
+}
+
+static void print_report(const json_t *report, const char *path) {
+        const json_t *rejected = json_object_get(report, "rejected"), *notes = json_object_get(report, "notes");
+        const json_t *devices = json_object_get(report, "devices"), *value;
+        const char *first = message_text(report, "firstDay", NULL), *last = message_text(report, "lastDay", NULL);
+        int64_t n_rejected = message_int(report, "rejectedCount", (int64_t) json_array_size(rejected));
+        char number[OUTPUT_NUMBER_SIZE];
+        size_t i;
+
+        printf("%s%s%s: %s, ", paint(stdout, PAINT_BOLD), path, unpaint(stdout), message_text(report, "format", "imported"));
+        output_count(stdout, message_int(report, "rows", 0), "row", "rows");
+        if (first && last)
+                printf(", %s to %s", first, last);
+        putchar('\n');
+
+        fputs("  ", stdout);
+        output_count(stdout, message_int(report, "inserted", 0), "new record", "new records");
+        printf(", %s known already", output_number(number, message_int(report, "duplicates", 0)));
+        if (message_int(report, "superseded", 0) > 0)
+                printf(", %s corrected by this newer export", output_number(number, message_int(report, "superseded", 0)));
+        if (message_int(report, "merged", 0) > 0)
+                printf(", %s rows merged into others", output_number(number, message_int(report, "merged", 0)));
+        if (message_int(report, "extra", 0) > 0)
+                printf(", %s further records from rows with several", output_number(number, message_int(report, "extra", 0)));
+        putchar('\n');
+        print_kinds(json_object_get(report, "byKind"));
+
+        json_array_foreach (devices, i, value) {
+                const char *model = message_text(value, "model", ""), *serial = message_text(value, "serial", "");
+
+                printf("  from %s%s%s\n", model[0] ? model : "an unnamed device", serial[0] ? ", serial " : "", serial);
+        }
+        json_array_foreach (notes, i, value)
+                printf("  %sNote:%s %s\n", paint(stdout, PAINT_WARNING), unpaint(stdout), json_is_string(value) ? json_string_value(value) : "");
+
+        if (n_rejected == 0)
+                return;
+        printf("  %s%s row%s could not be understood and %s not in the wallet:%s\n", paint(stdout, PAINT_WARNING),
+               output_number(number, n_rejected), n_rejected == 1 ? "" : "s", n_rejected == 1 ? "is" : "are", unpaint(stdout));
+        json_array_foreach (rejected, i, value) {
+                if (i == REJECTED_SHOWN) {
+                        printf("    ... and %s more. All of them: carewallet imports --json\n",
+                               output_number(number, n_rejected - REJECTED_SHOWN));
+                        break;
+                }
+                printf("    line %lld: %s\n", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
+        }
+}
+
+/* Return: 0, EXIT_PARTLY, EXIT_REFUSED: the next file may do better; anything else ends the import. */
+static int import_file(Cli *cli, const char *path, const char *unit, json_t *reports) {
+        cleanup(close_fdp) int fd = -1;
+        cleanup(reply_done) Reply reply = {0};
+        json_t *parameters, *report;
+        const char *name = strrchr(path, '/'), *wrong;
+        char cleaned[256];
+        Progress progress;
+        int r;
+
+        name = name ? name + 1 : path;
+        (void) text_clean(cleaned, sizeof(cleaned), name, strlen(name));
+        wrong = open_file(path, &fd);
+        if (wrong)
+                return refuse(cli, reports, cleaned, wrong);
+
+        parameters = json_pack("{s:i, s:s}", "fileFd", 0, "name", cleaned);
+        if (unit)
+                (void) json_object_set_new(parameters, "glucoseUnit", json_string(unit));
+
+        progress_begin(&progress);
+        r = cli_ask(cli, "Import", parameters, true, &fd, 1, &reply);
+        while (r == 0 && !reply.error && reply.continues) {
+                const json_t *step = json_object_get(reply.parameters, "progress");
+
+                progress_bar(&progress, cleaned, message_int(step, "done", 0), message_int(step, "all", 0));
+                reply_done(&reply);
+                r = client_receive(cli->client, &reply);
+                if (r != 0)
+                        r = cli_transport_failed(cli, r);
+        }
+        progress_end(&progress);
+        if (r != 0)
+                return r;
+        if (reply.error) {
+                if (strcmp(reply.error, "org.carewallet.Refused") == 0)
+                        return refuse(cli, reports, cleaned, message_text(reply.parameters, "reason", "No reason was given."));
+                return cli_reply_failed(cli, &reply);
+        }
+
+        report = json_object_get(reply.parameters, "report");
+        if (!json_is_object(report))
+                return cli_transport_failed(cli, CLIENT_E_PROTOCOL);
+        (void) json_object_set_new(report, "file", json_string(cleaned));
+        (void) json_array_append(reports, report);
+        if (!cli->json) {
+                print_report(report, path);
+                (void) fflush(stdout);
+        }
+        return message_int(report, "rejectedCount", (int64_t) json_array_size(json_object_get(report, "rejected"))) > 0 ? EXIT_PARTLY : 0;
+}
+
+static int run(Cli *cli) {
+        cleanup(json_decrefp) json_t *reports = json_array();
+        const char *unit = cli_option(cli, UNIT), *path;
+        int result = EXIT_DONE, r = 0;
+
+        if (unit && strcmp(unit, "mg/dL") != 0 && strcmp(unit, "mmol/L") != 0)
+                return cli_usage(cli, "--unit is mg/dL or mmol/L.");
+
+        for (size_t i = 0; (path = cli_operand(cli, i)); i++) {
+                r = import_file(cli, path, unit, reports);
+                if (r != EXIT_DONE && r != EXIT_PARTLY && r != EXIT_REFUSED)
+                        break;
+                if (r == EXIT_REFUSED || result == EXIT_DONE)
+                        result = r;
+                r = 0;
+        }
+
+        if (cli->json && cli_print_json(cli, reports) != 0)
+                return EXIT_INTERNAL;
+        if (r != 0)
+                return r;
+        if (!cli->json && result == EXIT_DONE && isatty(STDOUT_FILENO))
+                puts("\nNext: carewallet show --kind cgm");
+        return result;
+}
+
+const Verb verb_import = {
+        .name = "import",
+        .operands = "FILE...",
+        .n_min = 1,
+        .n_max = SIZE_MAX,
+        .summary = "Take records from CareLink exports (CSV) into the wallet",
+        .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the\n"
+                "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole (exit status 1)\n"
+                "and the others are imported. With --json an array with one report a file.",
+        .options = options,
+        .run = run,
+};

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli.h"
+
+#include <fcntl.h>
+#include <time.h>
+
+#include "daemon/common/slots.h"
+#include "daemon/common/spool.h"
+#include "parse.h"
+
+enum {
+        ALL,
+        REASON,
+        YES,
+
+        TIMEOUT_S = 10, /* a daemon that takes longer does not live */
+};
+
+static const Option options[] = {
+        [ALL] = {"all", NULL, "end everything that anybody has", NULL},
+        [REASON] = {"reason", "TEXT", "for your own log", NULL},
+        [YES] = {"yes", NULL, "changes nothing: revoking never asks", NULL},
+        {NULL, NULL, NULL, NULL},
+};
+
+/* Without a daemon: a sealed note in its state directory, applied before it serves anything again. */
+static int leave_note(Cli *cli, const char *provider, bool hangs) {
+        const char *dir = cli->state_dir ? cli->state_dir : cli->memory ? memory_state_dir(cli->memory) : NULL;
+        SpoolEntry entry = {.type = provider ? SPOOL_REVOKE : SPOOL_REVOKE_ALL};
+        uint8_t key[32], wallet_id[16];
+        cleanup(close_fdp) int fd = -1;
+        struct timespec now;
+        int r;
+
+        if (!dir)
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s), so nothing is served now. To have the grants ended "
+                                                       "before it serves anything again, say where its state is: carewallet revoke %s "
+                                                       "--state-dir DIR", cli->socket, provider ? provider : "--all");
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run, and its state in %s can't be reached: %s. Nothing is served "
+                                                       "while it does not run. Try again as its user or as root, or when it runs.",
+                                dir, strerror(errno));
+
+        r = slots_read_public_key(fd, key, wallet_id);
+        if (r != 0 && !(cli->memory && memory_revocation_key(cli->memory, key, wallet_id)))
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run, and there is no wallet in %s that could be read%s%s. Nothing is served "
+                                                       "while it does not run.", dir, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+        entry.time_unix_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        if (provider)
+                (void) snprintf(entry.provider, sizeof(entry.provider), "%s", provider);
+        r = spool_add(fd, key, wallet_id, &entry);
+        if (r == SPOOL_E_FULL)
+                return cli_fail(cli, EXIT_REFUSED, "Too many revocations wait already. Start carewalletd and unlock the wallet.");
+        if (r != 0)
+                return cli_fail(cli, EXIT_UNREACHABLE, "The revocation could not be written to %s: %s. Nothing is served while carewalletd does not run; "
+                                                       "try again as its user or as root.", dir, strerror(-fold(r)));
+
+        if (hangs)
+                cli_warn("carewalletd does not answer, and it may still be serving. End it now: systemctl --user stop carewalletd");
+        if (cli->json) {
+                cleanup(json_decrefp) json_t *answer = json_pack("{s:b, s:b, s:b}", "spooled", true, "durable", true, "reachable", false);
+
+                return cli_print_json(cli, answer);
+        }
+        printf("%s: the revocation is on the disk, sealed for the wallet.\n"
+               "It takes effect when the wallet is next unlocked, before anything is served.%s\n",
+               provider ? provider : "All grants", hangs ? "" : " Until then carewalletd does not run,\nand nothing is served.");
+        return EXIT_DONE;
+}
+
+static void print_fetched(const json_t *fetched) {
+        const json_t *grant;
+        char time[OUTPUT_TIME_SIZE];
+        bool any = false;
+        size_t i;
+
+        json_array_foreach (fetched, i, grant) {
+                int64_t uses = message_int(grant, "uses", 0);
+                const char *last = message_text(grant, "lastFetch", NULL);
+
+                if (uses == 0)
+                        continue;
+                any = true;
+                fputs("Fetched before: ", stdout);
+                output_count(stdout, uses, "time", "times");
+                if (last)
+                        printf(", last on %s", output_time(time, last));
+                putchar('\n');
+        }
+        puts(any ? "What was fetched can't be recalled: it is with whoever fetched it."
+                 : "Nothing had been fetched under what was ended.");
+}
+
+static int print_result(Cli *cli, const char *provider, const json_t *result) {
+        int64_t n = message_int(result, "revoked", 0), n_cut = message_int(result, "streamsCut", 0);
+        char number[OUTPUT_NUMBER_SIZE];
+
+        if (cli->json)
+                return cli_print_json(cli, result);
+
+        if (message_bool(result, "spooled")) {
+                printf("%s: the wallet is locked, so nothing is served now. The revocation is on the disk and takes effect when the wallet\n"
+                       "is unlocked, before anything is served.\n", provider ? provider : "All grants");
+                return EXIT_DONE;
+        }
+        if (n == 0) {
+                printf("%s: there was nothing to end.\n", provider ? provider : "All grants");
+                return EXIT_DONE;
+        }
+        printf("%s%s%s: ", paint(stdout, PAINT_GOOD), provider ? provider : "All grants", unpaint(stdout));
+        output_count(stdout, n, "grant", "grants");
+        puts(" ended. Nothing more leaves.");
+        if (n_cut > 0) {
+                output_count(stdout, n_cut, "running transfer was", "running transfers were");
+                printf(" cut; up to %s of %s had been handed to the network already.\n",
+                       output_bytes(number, message_int(result, "bytesHandedOut", 0)), n_cut == 1 ? "it" : "them");
+        }
+        print_fetched(json_object_get(result, "fetched"));
+        if (!message_bool(result, "durable"))
+                cli_warn("it holds as long as carewalletd runs, but is not on the disk yet. Free some space, then revoke again.");
+        return EXIT_DONE;
+}
+
+static int run(Cli *cli) {
+        const char *provider = cli_operand(cli, 0), *reason = cli_option(cli, REASON);
+        cleanup(json_decrefp) json_t *parameters = json_object();
+        cleanup(reply_done) Reply reply = {0};
+        int r;
+
+        if (!provider && !cli_option(cli, ALL))
+                return cli_usage(cli, "Whose? Name a provider, or all of them by --all.");
+        if (provider && cli_option(cli, ALL))
+                return cli_usage(cli, "A provider or --all, not both.");
+        if (provider && parse_name(provider) != 0)
+                return cli_fail(cli, EXIT_REFUSED, "There is no provider of that name. Those whom you know: carewallet provider list");
+
+        r = cli_try_connect(cli);
+        if (r != 0)
+                return leave_note(cli, provider, r == -ETIMEDOUT);
+
+        if (provider)
+                (void) json_object_set_new(parameters, "provider", json_string(provider));
+        else
+                (void) json_object_set_new(parameters, "all", json_true());
+        if (reason)
+                (void) json_object_set_new(parameters, "reason", json_string(reason));
+
+        client_set_timeout(cli->client, TIMEOUT_S);
+        r = client_call(cli->client, "org.carewallet.Revoke", parameters, false, NULL, 0);
+        if (r == 0)
+                r = client_receive(cli->client, &reply);
+        client_set_timeout(cli->client, 0);
+        if (r == CLIENT_E_TIMEOUT || r == CLIENT_E_GONE) {
+                cli->client = client_free(cli->client);
+                return leave_note(cli, provider, r == CLIENT_E_TIMEOUT);
+        }
+        if (r != 0)
+                return cli_transport_failed(cli, r);
+        if (reply.error)
+                return cli_reply_failed(cli, &reply);
+        return print_result(cli, provider, reply.parameters);
+}
+
+const Verb verb_revoke = {
+        .name = "revoke",
+        .operands = "[NAME]",
+        .n_max = 1,
+        .summary = "End what a provider has, at once; --all ends everything",
+        .help = "Never asks for a passphrase. Works on a locked wallet and while carewalletd does not run: the revocation is then\n"
+                "written down, sealed, and applied before anything is served again.",
+        .options = options,
+        .run = run,
+};
