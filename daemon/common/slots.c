@@ -233,7 +233,7 @@ static bool all_zero(const uint8_t *bytes, size_t n) {
 static int decode_slot(Slot *ret, const uint8_t *at) {
         size_t n_label = get_le16(at + LABEL_AT);
 
-        if (n_label > SLOTS_LABEL_MAX || !all_zero(at + 1, 3) ||
+        if (n_label > SLOTS_LABEL_MAX || !text_valid((const char *) at + LABEL_AT + 2, n_label) || !all_zero(at + 1, 3) ||
             !all_zero(at + LABEL_AT + 2 + n_label, SLOTS_SLOT_SIZE - LABEL_AT - 2 - n_label))
                 return SLOTS_E_FORMAT;
 
