@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Encrypted SQLite databases. db.c is the only file that sees SQLCipher's header: it keys every handle before use, reads
+ * every setting back (SQLCipher ignores unknown ones silently), and wipes what the library frees.
+ *
+ * A database is opened by one process alone, without shared memory: beside NAME there is only NAME-wal, and NAME-journal
+ * for a moment when the database is made. Nothing is written elsewhere.
+ */
+
+#include "daemon/common/secret.h"
+
+typedef struct Db Db;
+typedef struct sqlite3_stmt DbStatement;
+
+enum {
+        DB_KEY_SIZE = 32,
+
+        /* RECORDS_E_* and CONSENT_E_* begin with the same numbers, so that these are passed up as they are */
+        DB_E_KEY = 1, /* not encrypted with this key, or altered */
+        DB_E_VERSION, /* schema of a later program */
+        DB_E_SETTING, /* a setting was not taken */
+        DB_E_FULL,    /* disk full or not writable: the statement or transaction changed nothing */
+        DB_E_NOT_FOUND, /* not returned here */
+        DB_E_EXISTS,  /* a key or UNIQUE column has this value already */
+};
+
+typedef struct DbOptions {
+        const char *schema;     /* SQL that makes version 1 */
+        unsigned cache_kib;     /* page cache, the plaintext that may be in memory */
+        unsigned wal_limit_kib; /* a longer log is cut to this when it starts over */
+        bool durable;           /* each commit reaches the disk before it returns; else only in order */
+} DbOptions;
+
+/**
+ * db_init() - once per process, before the first use of the library; db_open() does it too. Call it before lockdown:
+ * SQLite seeds its generator from /dev/urandom.
+ */
+must_check int db_init(void);
+
+/**
+ * db_open() - open DIR/NAME, or make it (mode 0600) with options->schema
+ * @key: DB_KEY_SIZE bytes, borrowed
+ *
+ * Return: 0; DB_E_KEY, DB_E_VERSION, DB_E_SETTING, DB_E_FULL; -EBUSY when another process has it; negative errno.
+ */
+must_check int db_open(Db **ret, const char *dir, const char *name, const Secret *key, const DbOptions *options);
+/** db_close() - all statements must be finalized; writes the log back. Accepts NULL, returns NULL */
+Db *db_close(Db *db);
+DEFINE_CLEANUP(Db *, db_close)
+
+/** db_execute() - statements without parameters or results */
+must_check int db_execute(Db *db, const char *sql);
+/** db_set_durable() - as DbOptions.durable; outside of a transaction */
+must_check int db_set_durable(Db *db, bool durable);
+
+must_check int db_begin(Db *db);
+/** db_commit() - when it fails the transaction is rolled back */
+must_check int db_commit(Db *db);
+/** db_rollback() - also where SQLite has rolled back by itself, and outside of a transaction */
+void db_rollback(Db *db);
+bool db_in_transaction(const Db *db);
+
+must_check int db_prepare(Db *db, DbStatement **ret, const char *sql);
+DbStatement *db_finalize(DbStatement *statement);
+DEFINE_CLEANUP(DbStatement *, db_finalize)
+
+/* Parameters count from 1. Bytes are borrowed until db_reset() or db_run(); a NULL pointer binds NULL. */
+void db_bind_int(DbStatement *statement, int at, int64_t value);
+void db_bind_text(DbStatement *statement, int at, const char *text);
+void db_bind_blob(DbStatement *statement, int at, const void *bytes, size_t n);
+
+/** db_step() - @ret_row: false at the end. Any error, and the end, resets the statement */
+must_check int db_step(DbStatement *statement, bool *ret_row);
+/** db_run() - step to the end and reset, whatever comes of it */
+must_check int db_run(DbStatement *statement);
+void db_reset(DbStatement *statement);
+void db_resetp(DbStatement **statement); /* for cleanup() */
+
+/* Columns count from 0 and are borrowed until the next step or reset. NULL columns give 0 or a NULL pointer. */
+int64_t db_column_int(DbStatement *statement, int at);
+const void *db_column_blob(DbStatement *statement, int at, size_t *ret_n);
+/** db_column_copy() - false when the column has not exactly @n bytes */
+bool db_column_copy(DbStatement *statement, int at, void *ret, size_t n);
+const char *db_column_text(DbStatement *statement, int at); /* "" for NULL; terminated */
+
+int64_t db_last_id(const Db *db);
+/** db_n_changes() - rows of the last INSERT, UPDATE or DELETE */
+int64_t db_n_changes(const Db *db);
+
+/**
+ * db_checkpoint() - copy the log into the database when it is longer than @n_pages_min pages
+ *
+ * What could not be copied stays in the log, which is no loss: there is nothing to report. Not inside a transaction.
+ */
+void db_checkpoint(Db *db, unsigned n_pages_min);
+/** db_release_memory() - give the page cache back */
+void db_release_memory(Db *db);
