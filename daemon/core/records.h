@@ -77,6 +77,8 @@ typedef struct RecordsImport {
         const char *report_json;
 } RecordsImport;
 must_check int records_imports(Records *records, int (*each)(const RecordsImport *import, void *userdata), void *userdata);
+/** records_rejected() - the rows kept by records_import_reject(), in their order; each returns 0 to go on */
+must_check int records_rejected(Records *records, uint32_t import, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata);
 
 /* --- reading --- */
 typedef struct RecordsQuery {
