@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "identity.h"
+
+#include <sodium.h>
+
+void identity_device(uint8_t ret[static IDENTITY_DEVICE_SIZE], const char *model, const char *serial, const char *section) {
+        uint8_t hash[crypto_hash_sha256_BYTES];
+        crypto_hash_sha256_state state;
+
+        (void) crypto_hash_sha256_init(&state);
+        if (serial[0]) {
+                (void) crypto_hash_sha256_update(&state, (const uint8_t *) model, strlen(model));
+                (void) crypto_hash_sha256_update(&state, (const uint8_t *) "\n", 1);
+                (void) crypto_hash_sha256_update(&state, (const uint8_t *) serial, strlen(serial));
+        } else {
+                (void) crypto_hash_sha256_update(&state, (const uint8_t *) section, strlen(section));
+        }
+        (void) crypto_hash_sha256_final(&state, hash);
+        memcpy(ret, hash, IDENTITY_DEVICE_SIZE);
+}
+
+void identity_discriminator(uint8_t ret[static IDENTITY_DISCRIMINATOR_SIZE], const char *text, size_t n_text) {
+        uint8_t hash[crypto_hash_sha256_BYTES] = { 0 };
+
+        if (n_text)
+                (void) crypto_hash_sha256(hash, (const uint8_t *) text, n_text);
+        memcpy(ret, hash, IDENTITY_DISCRIMINATOR_SIZE);
+}
+
+void identity_put(uint8_t ret[static RECORD_IDENTITY_SIZE], const uint8_t device[static IDENTITY_DEVICE_SIZE], uint16_t epoch,
+                  uint16_t ordinal, const uint8_t discriminator[static IDENTITY_DISCRIMINATOR_SIZE]) {
+        memcpy(ret, device, IDENTITY_DEVICE_SIZE);
+        put_le16(ret + 8, epoch);
+        put_le16(ret + 10, ordinal);
+        memcpy(ret + 12, discriminator, IDENTITY_DISCRIMINATOR_SIZE);
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "draft.h"
+
+/*
+ * Family A, v1.0.1 (to about 2017): Raw-Type says what a row is, Raw-Values holds it without loss ("AMOUNT=40.625",
+ * where Daily Insulin Total shows 40.6). Numbers are taken from there; glucose from its own column, whose name says
+ * the unit. Values that no field takes stay in FIELD_RAW_VALUES, ids of other devices only there.
+ *
+ * Raw-ID, Raw-Upload ID and Raw-Seq Num are kept as FIELD_RAW_KEY: in overlapping exports of one account they were the
+ * same for every shared event (218 of 218). They tell settings of one second apart, nothing else.
+ */
+
+enum {
+        RAW_MAX = 48, /* pairs in Raw-Values; 17 seen */
+};
+
+typedef struct Raw {
+        Cell key, value;
+        bool is_used;
+} Raw;
+
+typedef struct Legacy {
+        Drafts *drafts;
+        Cell type, values, id;
+        Raw raw[RAW_MAX];
+        unsigned n_raw;
+} Legacy;
+
+static bool is_key(char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Length of "KEY" when @text begins with KEY=, else 0. */
+static size_t key_length(const char *text, size_t n) {
+        size_t i = 0;
+
+        while (i != n && is_key(text[i]))
+                i++;
+        return i != n && text[i] == '=' ? i : 0;
+}
+
+/* K=V, K=V: a value ends where ", KEY=" follows. */
+static void read_raw(Legacy *l, Cell values) {
+        size_t at = 0;
+
+        l->n_raw = 0;
+        while (at < values.n && l->n_raw < RAW_MAX) {
+                size_t n_key = key_length(values.text + at, values.n - at), end;
+                Raw *raw = &l->raw[l->n_raw];
+
+                if (n_key == 0)
+                        break;
+                raw->key = (Cell) { values.text + at, n_key };
+                at += n_key + 1;
+                end = at;
+                while (end != values.n &&
+                       !(values.n - end > 2 && values.text[end] == ',' && values.text[end + 1] == ' ' &&
+                         key_length(values.text + end + 2, values.n - end - 2)))
+                        end++;
+                raw->value = (Cell) { values.text + at, end - at };
+                raw->is_used = cell_is(raw->value, "null");
+                l->n_raw++;
+                at = end + 2;
+        }
+
+        if (at < values.n)
+                drafts_reject(l->drafts, "column Raw-Values: not KEY=value, KEY=value");
+}
+
+static Cell raw_take(Legacy *l, const char *key) {
+        for (unsigned i = 0; i != l->n_raw; i++) {
+                if (!cell_is(l->raw[i].key, key) || cell_is(l->raw[i].value, "null"))
+                        continue;
+                l->raw[i].is_used = true;
+                return l->raw[i].value;
+        }
+        return (Cell) { "", 0 };
+}
+
+static bool raw_number(Legacy *l, const char *key, Number *ret) {
+        Cell cell = raw_take(l, key);
+
+        if (cell.n == 0)
+                return false;
+        if (!cell_number(cell, '.', ret)) {
+                drafts_reject(l->drafts, "column Raw-Values: %s is no number", key);
+                return false;
+        }
+        if (!ret->is_exact)
+                drafts_extra(l->drafts, key, strlen(key), cell);
+        return true;
+}
+
+static void raw_milli(Legacy *l, Draft *draft, const char *key, FieldId id) {
+        Number number;
+
+        if (raw_number(l, key, &number))
+                (void) draft_milli(draft, id, number.milli);
+}
+
+/* Milliseconds as whole seconds. */
+static void raw_seconds(Legacy *l, Draft *draft, const char *key, FieldId id) {
+        Cell cell = raw_take(l, key);
+        uint32_t ms;
+
+        if (cell.n == 0)
+                return;
+        if (!cell_uint(cell, &ms))
+                drafts_reject(l->drafts, "column Raw-Values: %s is no time span", key);
+        else if (!draft_uint(draft, id, ms / 1000))
+                drafts_extra(l->drafts, key, strlen(key), cell);
+}
+
+static void raw_uint(Legacy *l, Draft *draft, const char *key, FieldId id) {
+        Cell cell = raw_take(l, key);
+        uint32_t number;
+
+        if (cell.n && cell_uint(cell, &number))
+                (void) draft_uint(draft, id, number);
+        else if (cell.n)
+                drafts_extra(l->drafts, key, strlen(key), cell);
+}
+
+static void raw_text(Legacy *l, Draft *draft, const char *key, FieldId id) {
+        Cell cell = raw_take(l, key);
+
+        if (cell.n && !draft_text(draft, id, cell))
+                drafts_extra(l->drafts, key, strlen(key), cell);
+}
+
+static void key_cell(Draft *draft, Cell cell) {
+        draft_key(draft, cell.text, cell.n);
+}
+
+/* What is left, "K=V, K=V"; @is_open leaves out what may not leave the wallet or means nothing outside CareLink. */
+static Cell raw_left(Legacy *l, bool is_open) {
+        Drafts *drafts = l->drafts;
+        char *start = drafts->scratch + drafts->n_scratch, *at = start;
+        size_t n_left = sizeof(drafts->scratch) - drafts->n_scratch;
+
+        for (unsigned i = 0; i != l->n_raw; i++) {
+                const Raw *raw = &l->raw[i];
+                size_t n = raw->key.n + raw->value.n + 3;
+
+                if (raw->is_used || n > n_left)
+                        continue;
+                if (is_open && (cell_has(raw->key, "_ID") || cell_has(raw->key, "DATUM") || cell_has(raw->key, "SERIAL")))
+                        continue;
+                if (at != start) {
+                        *at++ = ',';
+                        *at++ = ' ';
+                }
+                memcpy(at, raw->key.text, raw->key.n);
+                at += raw->key.n;
+                *at++ = '=';
+                memcpy(at, raw->value.text, raw->value.n);
+                at += raw->value.n;
+                n_left -= n;
+        }
+
+        drafts->n_scratch += (size_t) (at - start);
+        return (Cell) { start, (size_t) (at - start) };
+}
+
+static Draft *event(Legacy *l, TokenId type) {
+        Draft *draft = drafts_add(l->drafts, RECORD_DEVICE_EVENT);
+
+        (void) draft_token(draft, FIELD_TYPE, type);
+        key_cell(draft, l->type);
+        key_cell(draft, raw_left(l, true));
+        return draft;
+}
+
+/* Glucose from its column, whose unit is known, else from AMOUNT in the unit of that column. */
+static void take_glucose(Legacy *l, Draft *draft, ColumnId column) {
+        Drafts *drafts = l->drafts;
+        Cell cell = drafts_take(drafts, column), raw = raw_take(l, "AMOUNT");
+        unsigned unit = drafts_unit(drafts, column);
+
+        if (unit == RECORD_UNIT_NONE)
+                unit = drafts_unit(drafts, COLUMN_BG);
+        if (unit == RECORD_UNIT_NONE) {
+                drafts_reject(drafts, "no glucose column says the unit");
+                return;
+        }
+        if (!draft_glucose(draft, unit, cell.n ? cell : raw, cell.n ? drafts->decimal : '.'))
+                drafts_reject(drafts, "\"%.*s\" is no glucose value", (int) ((cell.n ? cell : raw).n % 64), (cell.n ? cell : raw).text);
+}
+
+static void map_bolus(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_BOLUS);
+        bool is_dual = cell_is(raw_take(l, "IS_DUAL_COMPONENT"), "true"), is_square = cell_is(l->type, "BolusSquare");
+        TokenId type = is_square ? is_dual ? TOKEN_DUAL_SQUARE : TOKEN_SQUARE : is_dual ? TOKEN_DUAL_NORMAL : TOKEN_NORMAL;
+        Number number;
+
+        (void) draft_token(draft, FIELD_TYPE, type);
+        raw_milli(l, draft, "PROGRAMMED_AMOUNT", FIELD_PROGRAMMED);
+        if (raw_number(l, "AMOUNT", &number)) {
+                draft_value(draft, RECORD_UNIT_INSULIN, number);
+                (void) draft_milli(draft, FIELD_DELIVERED, number.milli);
+        }
+        raw_seconds(l, draft, "DURATION", FIELD_DURATION_S);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        raw_milli(l, draft, "UNABSORBED_INSULIN_TOTAL", FIELD_UNABSORBED);
+        draft_key(draft, record_token_name(type), strlen(record_token_name(type)));
+}
+
+static TokenId glucose_token(Cell unit) {
+        return cell_begins(unit, "mmol") ? TOKEN_MMOL_L : TOKEN_MG_DL;
+}
+
+static void glucose_milli(Legacy *l, Draft *draft, const char *key, FieldId id) {
+        Number number;
+
+        if (raw_number(l, key, &number) && number.milli != 0)
+                (void) draft_milli(draft, id, number.milli);
+}
+
+static void map_wizard(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_WIZARD);
+        bool is_exchange = cell_begins(raw_take(l, "CARB_UNITS"), "ex"), has_carbs;
+        Number number, carbs;
+
+        if (raw_number(l, "BOLUS_ESTIMATE", &number))
+                draft_value(draft, RECORD_UNIT_INSULIN, number);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        has_carbs = raw_number(l, "CARB_INPUT", &carbs);
+        if (has_carbs) {
+                (void) draft_milli(draft, FIELD_CARBS, carbs.milli);
+                (void) draft_token(draft, FIELD_CARB_UNIT, is_exchange ? TOKEN_EXCHANGE : TOKEN_GRAM);
+        }
+        raw_milli(l, draft, "CARB_RATIO", FIELD_CARB_RATIO);
+        glucose_milli(l, draft, "INSULIN_SENSITIVITY", FIELD_SENSITIVITY);
+        glucose_milli(l, draft, "BG_TARGET_LOW", FIELD_TARGET_LOW);
+        glucose_milli(l, draft, "BG_TARGET_HIGH", FIELD_TARGET_HIGH);
+        glucose_milli(l, draft, "BG_INPUT", FIELD_GLUCOSE_INPUT);
+        (void) draft_token(draft, FIELD_GLUCOSE_UNIT, glucose_token(raw_take(l, "BG_UNITS")));
+        raw_milli(l, draft, "CORRECTION_ESTIMATE", FIELD_CORRECTION_ESTIMATE);
+        raw_milli(l, draft, "FOOD_ESTIMATE", FIELD_FOOD_ESTIMATE);
+        raw_milli(l, draft, "UNABSORBED_INSULIN_TOTAL", FIELD_UNABSORBED);
+        /* what stands in UnabsorbedInsulin rows of the same second becomes part of this one */
+        draft_join(draft, DRAFT_WIZARD, l->id.text, l->id.n);
+
+        if (has_carbs && carbs.milli > 0) {
+                draft = drafts_add(l->drafts, RECORD_CARBS);
+                draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, carbs);
+                (void) draft_text(draft, FIELD_ORIGIN, (Cell) { "bolus wizard", 12 });
+                draft_key(draft, "wizard", 6);
+        }
+}
+
+static void map_unabsorbed(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_WIZARD);
+        Cell wizard = raw_take(l, "BOLUS_ESTIMATE_DATUM");
+
+        draft_join(draft, DRAFT_WIZARD_PART, wizard.text, wizard.n);
+        draft_key(draft, "unabsorbed", 10);
+        key_cell(draft, raw_take(l, "INDEX"));
+        raw_milli(l, draft, "AMOUNT", FIELD_UNABSORBED);
+}
+
+static void map_basal(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_BASAL);
+        Number number;
+
+        (void) draft_token(draft, FIELD_TYPE, TOKEN_RATE);
+        if (raw_number(l, "RATE", &number))
+                draft_value(draft, RECORD_UNIT_INSULIN_PER_HOUR, number);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        raw_uint(l, draft, "PROFILE_INDEX", FIELD_INDEX);
+        raw_seconds(l, draft, "START_TIME", FIELD_START_S);
+        raw_text(l, draft, "PATTERN_NAME", FIELD_NAME);
+        draft_key(draft, "rate", 4);
+}
+
+/* A percentage, a rate, or (ChangeTempBasalNoRate, written beside one of the others) only the duration. */
+static void map_temp_basal(Legacy *l) {
+        bool is_percent = cell_is(l->type, "ChangeTempBasalPercent"), is_part = cell_is(l->type, "ChangeTempBasalNoRate");
+        Draft *draft = drafts_add(l->drafts, RECORD_BASAL);
+        Cell duration = raw_take(l, "DURATION");
+        Number number;
+
+        (void) draft_token(draft, FIELD_TYPE, is_percent ? TOKEN_TEMP_PERCENT : TOKEN_TEMP);
+        if (raw_number(l, is_percent ? "PERCENT_OF_RATE" : "RATE", &number))
+                draft_value(draft, is_percent ? RECORD_UNIT_PERCENT : RECORD_UNIT_INSULIN_PER_HOUR, number);
+        raw_seconds(l, draft, "DURATION", FIELD_DURATION_S);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        key_cell(draft, l->type);
+        draft_join(draft, is_part ? DRAFT_TEMP_BASAL_PART : DRAFT_TEMP_BASAL, duration.text, duration.n);
+}
+
+static void map_suspend(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_BASAL);
+        Cell enable = raw_take(l, "ENABLE");
+        bool is_resume = cell_is(enable, "normal_pumping");
+
+        (void) draft_token(draft, FIELD_TYPE, is_resume ? TOKEN_RESUME : TOKEN_SUSPEND);
+        (void) draft_text(draft, FIELD_REASON, enable);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        draft_key(draft, is_resume ? "resume" : "suspend", is_resume ? 6 : 7);
+}
+
+/*
+ * BGReceived: a meter sent a reading. CalBGForPH: the pump noted a glucose value; in the same second and with the same
+ * value it is that reading, alone it was entered by hand. CalBGForGH: the sensor took one to calibrate.
+ */
+static void map_meter(Legacy *l) {
+        bool is_received = cell_is(l->type, "BGReceived");
+        Draft *draft = drafts_add(l->drafts, RECORD_FINGERSTICK);
+        Cell key;
+
+        take_glucose(l, draft, is_received ? COLUMN_BG : COLUMN_CALIBRATION);
+        (void) draft_text(draft, FIELD_GLUCOSE_SOURCE, l->type);
+        (void) draft_text(draft, FIELD_LINKED_METER, drafts_take(l->drafts, COLUMN_METER));
+        key = drafts_text(l->drafts, "meter\n%u\n%d", draft->unit, draft->value_milli);
+        draft_join(draft, is_received ? DRAFT_METER : DRAFT_METER_TWIN, key.text, key.n);
+}
+
+static void map_calibration(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_CALIBRATION);
+
+        take_glucose(l, draft, COLUMN_CALIBRATION);
+        raw_text(l, draft, "ORIGIN_TYPE", FIELD_GLUCOSE_SOURCE);
+}
+
+/* AMOUNT of the High and Low types is the end of the range, not a reading. */
+static void map_sensor(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_CGM);
+        bool is_high = cell_is(l->type, "GlucoseSensorDataHigh"), is_low = cell_is(l->type, "GlucoseSensorDataLow");
+
+        raw_milli(l, draft, "ISIG", FIELD_ISIG);
+        take_glucose(l, draft, COLUMN_SENSOR_GLUCOSE);
+        if (is_high || is_low) {
+                draft->flags = is_high ? RECORD_CODE_HIGH : RECORD_CODE_LOW;
+                draft->value_milli = 0;
+                draft->decimals = 0;
+        }
+}
+
+static void map_alarm(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_ALARM);
+
+        raw_uint(l, draft, cell_is(l->type, "AlarmPump") ? "RAW_TYPE" : "ALARM_TYPE", FIELD_CODE);
+        (void) draft_text(draft, FIELD_TEXT_DEVICE, drafts_take(l->drafts, COLUMN_ALERT));
+        if (cell_is(l->type, "ClearAlarm"))
+                (void) draft_token(draft, FIELD_CLEARED, TOKEN_YES);
+        key_cell(draft, l->type);
+        draft_key(draft, (const char *) &draft->fields[FIELD_CODE].number, draft->set & UINT64_C(1) << FIELD_CODE ? 4 : 0);
+}
+
+static void amount_event(Legacy *l, TokenId type) {
+        Draft *draft;
+        Number number;
+        bool has_number = raw_number(l, "AMOUNT", &number);
+
+        draft = event(l, type);
+        if (has_number)
+                draft_value(draft, RECORD_UNIT_INSULIN, number);
+}
+
+static void map_daily_total(Legacy *l) {
+        amount_event(l, TOKEN_DAILY_TOTAL);
+}
+
+static void map_reservoir(Legacy *l) {
+        amount_event(l, TOKEN_RESERVOIR);
+}
+
+static void map_prime(Legacy *l) {
+        Cell type = raw_take(l, "PRIME_TYPE");
+
+        amount_event(l, TOKEN_PRIME);
+        (void) draft_text(&l->drafts->drafts[0], FIELD_TEXT_DEVICE, type);
+        raw_milli(l, &l->drafts->drafts[0], "PROGRAMMED_AMOUNT", FIELD_PROGRAMMED);
+}
+
+static void map_rewind(Legacy *l) {
+        (void) event(l, TOKEN_REWIND);
+}
+
+static void map_battery(Legacy *l) {
+        (void) event(l, TOKEN_BATTERY);
+}
+
+static void map_sensor_event(Legacy *l) {
+        (void) event(l, TOKEN_SENSOR);
+}
+
+static void map_clock(Legacy *l) {
+        Cell cell = drafts_take(l->drafts, COLUMN_NEW_TIME);
+        Draft *draft = event(l, TOKEN_CLOCK_CHANGE);
+        int64_t ms, s;
+        char day[16];
+
+        if (cell.n == 0 || !cell_moment(cell, true, &ms))
+                return;
+        s = ms / 1000;
+        day_put(day, s / 86400);
+        (void) draft_text(draft, FIELD_NEW_TIME,
+                          drafts_text(l->drafts, "%sT%02u:%02u:%02u", day, (unsigned) (s % 86400 / 3600),
+                                      (unsigned) (s % 3600 / 60), (unsigned) (s % 60)));
+}
+
+static void map_meal(Legacy *l) {
+        bool is_exchange = cell_begins(raw_take(l, "CARB_UNITS"), "ex");
+        Draft *draft = drafts_add(l->drafts, RECORD_CARBS);
+        Number number;
+
+        if (raw_number(l, "CARB_INPUT", &number))
+                draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, number);
+        (void) draft_token(draft, FIELD_MARKER_TYPE, TOKEN_MEAL);
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        key_cell(draft, l->type);
+}
+
+static void map_note(Legacy *l) {
+        bool is_insulin = cell_has(l->type, "Insulin"), has_number;
+        Draft *draft = drafts_add(l->drafts, RECORD_NOTE);
+        Number number;
+
+        has_number = is_insulin && raw_number(l, "AMOUNT", &number);
+        (void) draft_token(draft, FIELD_MARKER_TYPE, is_insulin ? TOKEN_INSULIN : cell_has(l->type, "Exercise") ? TOKEN_EXERCISE : TOKEN_OTHER);
+        (void) draft_text(draft, FIELD_MARKER, l->type);
+        key_cell(draft, l->type);
+        if (!has_number)
+                return;
+        draft_value(draft, RECORD_UNIT_INSULIN, number);
+        draft = drafts_add(l->drafts, RECORD_BOLUS);
+        draft_value(draft, RECORD_UNIT_INSULIN, number);
+        (void) draft_token(draft, FIELD_TYPE, TOKEN_INJECTION);
+        (void) draft_milli(draft, FIELD_DELIVERED, number.milli);
+        draft_key(draft, "marker", 6);
+}
+
+/* Everything that is, or becomes, a setting: the type is its name; what is left of the raw values its value. */
+static void map_setting(Legacy *l) {
+        Draft *draft = drafts_add(l->drafts, RECORD_SETTINGS);
+
+        (void) draft_text(draft, FIELD_SETTING, l->type);
+        if (cell_has(l->type, "Profile")) {
+                raw_uint(l, draft, "PROFILE_INDEX", FIELD_INDEX);
+        } else {
+                raw_uint(l, draft, "INDEX", FIELD_INDEX);
+        }
+        raw_seconds(l, draft, "START_TIME", FIELD_START_S);
+        raw_text(l, draft, "PATTERN_NAME", FIELD_NAME);
+        (void) draft_text(draft, FIELD_SETTING_VALUE, raw_left(l, true));
+        for (unsigned i = 0; i != l->n_raw; i++)
+                l->raw[i].is_used |= !(cell_has(l->raw[i].key, "_ID") || cell_has(l->raw[i].key, "DATUM") ||
+                                       cell_has(l->raw[i].key, "SERIAL"));
+        key_cell(draft, l->type);
+        key_cell(draft, l->id);
+}
+
+static void map_other(Legacy *l) {
+        if (cell_begins(l->type, "Current") || cell_begins(l->type, "Change"))
+                map_setting(l);
+        else if (cell_begins(l->type, "Sensor"))
+                map_sensor_event(l);
+        else if (cell_begins(l->type, "JournalEntry"))
+                map_note(l);
+        else if (cell_begins(l->type, "Alarm"))
+                map_alarm(l);
+        else
+                (void) event(l, TOKEN_OTHER);
+}
+
+static const struct {
+        const char *type;
+        void (*map)(Legacy *l);
+} types[] = {
+        { "GlucoseSensorData", map_sensor },
+        { "GlucoseSensorDataHigh", map_sensor },
+        { "GlucoseSensorDataLow", map_sensor },
+        { "UnabsorbedInsulin", map_unabsorbed },
+        { "BolusNormal", map_bolus },
+        { "BolusSquare", map_bolus },
+        { "BolusWizardBolusEstimate", map_wizard },
+        { "BasalProfileStart", map_basal },
+        { "BGReceived", map_meter },
+        { "CalBGForPH", map_meter },
+        { "CalBGForGH", map_calibration },
+        { "ChangeTempBasal", map_temp_basal },
+        { "ChangeTempBasalPercent", map_temp_basal },
+        { "ChangeTempBasalNoRate", map_temp_basal },
+        { "ChangeSuspendEnable", map_suspend },
+        { "ChangeTime", map_clock },
+        { "ChangeTimeGH", map_clock },
+        { "AlarmResetTimeChangeGH", map_clock },
+        { "ChangeBatteryEnable", map_battery },
+        { "ChangeBatteryEnableGH", map_battery },
+        { "JournalEntryPumpLowBattery", map_battery },
+        { "JournalEntryPumpLowReservoir", map_reservoir },
+        { "JournalEntryMealMarker", map_meal },
+        { "ResultDailyTotal", map_daily_total },
+        { "Prime", map_prime },
+        { "Rewind", map_rewind },
+        { "AlarmPump", map_alarm },
+        { "AlarmSensor", map_alarm },
+        { "ClearAlarm", map_alarm },
+};
+
+void legacy_map(Drafts *drafts) {
+        /* columns of the form itself: whatever stands there is also in Raw-Values */
+        static const uint64_t known = (UINT64_C(1) << N_COLUMNS) - 1;
+        static _Thread_local Legacy legacy;
+        void (*map)(Legacy *l) = map_other;
+        Legacy *l = &legacy;
+        Cell upload, sequence;
+
+        l->drafts = drafts;
+        l->type = drafts_take(drafts, COLUMN_RAW_TYPE);
+        l->id = drafts_take(drafts, COLUMN_RAW_ID);
+        upload = drafts_take(drafts, COLUMN_RAW_UPLOAD);
+        sequence = drafts_take(drafts, COLUMN_RAW_SEQUENCE);
+        read_raw(l, drafts_take(drafts, COLUMN_RAW_VALUES));
+        if (l->type.n == 0)
+                drafts_reject(drafts, "column Raw-Type is empty");
+
+        for (size_t i = 0; i != N_ELEMENTS(types); i++)
+                if (cell_is(l->type, types[i].type))
+                        map = types[i].map;
+        map(l);
+
+        (void) draft_text(&drafts->drafts[0], FIELD_RAW_TYPE, l->type);
+        (void) draft_text(&drafts->drafts[0], FIELD_RAW_VALUES, raw_left(l, false));
+        if (l->id.n)
+                (void) draft_text(&drafts->drafts[0], FIELD_RAW_KEY,
+                                  drafts_text(drafts, "%.*s/%.*s/%.*s", (int) l->id.n, l->id.text, (int) upload.n, upload.text,
+                                              (int) sequence.n, sequence.text));
+        drafts->used |= known;
+}

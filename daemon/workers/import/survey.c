@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "survey.h"
+
+#include "cell.h"
+#include "policy/record.h"
+
+static const int64_t minute_ms = 60 * 1000;
+static const int64_t hour_ms = 60 * 60 * 1000;
+static const int64_t day_ms = 24 * 60 * 60 * 1000;
+
+/*
+ * A step against the order of a stream that means that the clock was put back. Rows of different parts of a pump are up
+ * to 9 minutes out of order in the exports that we have seen; a zone's step is 30 or 60.
+ */
+static const int64_t break_ms = 20 * 60 * 1000;
+
+/* Plausible glucose in thousandths: DESIGN, "wrong units kill". */
+static bool glucose_fits(int32_t milli, unsigned unit) {
+        return unit == RECORD_UNIT_MG_DL ? milli >= 20000 && milli <= 600000 : milli >= 1000 && milli <= 33400;
+}
+
+static Cell cell_at(const Scanner *scanner, ColumnId id) {
+        unsigned at = scanner->columns.at[id];
+
+        return at == COLUMN_NOWHERE ? (Cell) { "", 0 } : scanner->row.cells[at];
+}
+
+bool survey_moment(const Scanner *scanner, int64_t *ret_ms) {
+        uint32_t second;
+        int32_t day;
+
+        if (!cell_date(cell_at(scanner, COLUMN_DATE), scanner->is_legacy, &day) || !cell_clock(cell_at(scanner, COLUMN_TIME), &second))
+                return false;
+        *ret_ms = day * day_ms + second * INT64_C(1000);
+        return true;
+}
+
+bool survey_is_unset(const Survey *survey, int64_t local_ms) {
+        static const int64_t year_2000 = INT64_C(946684800000), year_2001 = INT64_C(978307200000);
+        static const int64_t day_2016 = INT64_C(1451606400000);
+
+        if (local_ms >= year_2000 && local_ms < year_2001)
+                return true;
+        return !survey->has_january_2016 && local_ms >= day_2016 && local_ms < day_2016 + day_ms;
+}
+
+unsigned survey_stream(const Scanner *scanner) {
+        if (cell_at(scanner, COLUMN_SENSOR_GLUCOSE).n)
+                return STREAM_READINGS;
+        /* these are listed in blocks of their own; legacy files are sorted by their local time whatever the clock did */
+        if (scanner->is_legacy || cell_at(scanner, COLUMN_MARKER).n || cell_at(scanner, COLUMN_NEW_TIME).n)
+                return N_STREAMS;
+        return STREAM_EVENTS;
+}
+
+static void run_add(Runs *runs, bool is_break, uint32_t line, int64_t local_ms) {
+        Run *run;
+
+        if (runs->n > SURVEY_RUNS_MAX)
+                return;
+        if (runs->n == 0 || is_break) {
+                if (runs->n++ == SURVEY_RUNS_MAX)
+                        return;
+                runs->runs[runs->n - 1] = (Run) { line, local_ms, local_ms };
+                return;
+        }
+
+        run = &runs->runs[runs->n - 1];
+        if (local_ms < run->min_ms)
+                run->min_ms = local_ms;
+        if (local_ms > run->max_ms)
+                run->max_ms = local_ms;
+}
+
+static void stream_add(Stream *stream, uint32_t line, int64_t local_ms) {
+        int64_t step_ms = stream->is_begun ? local_ms - stream->last_ms : 0;
+
+        stream->n_steps[0] += step_ms < 0;
+        stream->n_steps[1] += step_ms > 0;
+        run_add(&stream->runs[0], step_ms > break_ms, line, local_ms);
+        run_add(&stream->runs[1], step_ms < -break_ms, line, local_ms);
+        stream->last_ms = local_ms;
+        stream->is_begun = true;
+}
+
+static UnitCheck *unit_check(Survey *survey, unsigned column, unsigned unit, Cell name) {
+        UnitCheck *check;
+
+        for (unsigned i = 0; i != survey->n_units; i++)
+                if (survey->units[i].column == column && survey->units[i].unit == unit)
+                        return &survey->units[i];
+        if (survey->n_units == SURVEY_UNITS_MAX)
+                return NULL;
+
+        check = &survey->units[survey->n_units++];
+        memset(check, 0, sizeof(*check));
+        check->column = (uint8_t) column;
+        check->unit = (uint8_t) unit;
+        (void) snprintf(check->name, sizeof(check->name), "%.*s", (int) (name.n < 63 ? name.n : 63), name.text);
+        return check;
+}
+
+static void check_glucose(Survey *survey, const Scanner *scanner, unsigned at) {
+        const Columns *columns = &scanner->columns;
+        Cell cell = scanner->row.cells[at];
+        unsigned unit = columns->unit[at];
+        UnitCheck *check = unit_check(survey, columns->id[at], unit, columns->names[at]);
+        Number number;
+
+        /* the decimal mark is not known yet: either will do here */
+        if (!check || (!cell_number(cell, '.', &number) && !cell_number(cell, ',', &number)) || number.milli == 0)
+                return;
+
+        check->n++;
+        if (glucose_fits(number.milli, unit)) {
+                check->n_in++;
+                return;
+        }
+        if (glucose_fits(number.milli, unit == RECORD_UNIT_MG_DL ? RECORD_UNIT_MMOL_L : RECORD_UNIT_MG_DL))
+                check->n_other++;
+        if (check->line == 0) {
+                check->line = scanner->reader.line;
+                (void) snprintf(check->example, sizeof(check->example), "%.*s", (int) (cell.n < 15 ? cell.n : 15), cell.text);
+        }
+}
+
+static void check_decimal(Survey *survey, const Scanner *scanner, Cell cell) {
+        for (size_t i = 0; i != cell.n; i++) {
+                unsigned is_point = cell.text[i] == '.';
+
+                if ((cell.text[i] == ',' || is_point) && survey->decimals_line[is_point] == 0)
+                        survey->decimals_line[is_point] = scanner->reader.line;
+        }
+}
+
+static void add_time(Survey *survey, const Scanner *scanner) {
+        static const int64_t day_2016 = INT64_C(1451606400000);
+        unsigned id = survey_stream(scanner), section = scanner->section;
+        int64_t local_ms;
+
+        survey->n_dates++;
+        if (!survey_moment(scanner, &local_ms)) {
+                Cell date = cell_at(scanner, COLUMN_DATE);
+
+                if (survey->n_dates_bad++ == 0) {
+                        survey->dates_bad_line = scanner->reader.line;
+                        (void) snprintf(survey->dates_bad, sizeof(survey->dates_bad), "%.*s",
+                                        (int) (date.n < 31 ? date.n : 31), date.text);
+                }
+                return;
+        }
+
+        if ((local_ms >= day_2016 - 7 * day_ms && local_ms < day_2016) ||
+            (local_ms >= day_2016 + day_ms && local_ms < day_2016 + 8 * day_ms))
+                survey->has_january_2016 = true;
+        if (local_ms > survey->newest_ms[section])
+                survey->newest_ms[section] = local_ms;
+        if (id != N_STREAMS)
+                stream_add(&survey->streams[section][id], scanner->reader.line, local_ms);
+}
+
+static void add_row(Survey *survey, const Scanner *scanner) {
+        const Columns *columns = &scanner->columns;
+
+        add_time(survey, scanner);
+        for (unsigned i = 0; i != scanner->row.n_cells; i++) {
+                Cell cell = scanner->row.cells[i];
+
+                if (cell.n == 0)
+                        continue;
+                switch (column_type(columns->id[i])) {
+                case COLUMN_IS_GLUCOSE:
+                        check_glucose(survey, scanner, i);
+                        check_decimal(survey, scanner, cell);
+                        break;
+                case COLUMN_IS_SENSITIVITY:
+                case COLUMN_IS_NUMBER:
+                        check_decimal(survey, scanner, cell);
+                        break;
+                case COLUMN_IS_DURATION:
+                case COLUMN_IS_TEXT:
+                        break;
+                }
+        }
+}
+
+static int check_header(Survey *survey, const Scanner *scanner, unsigned unit_override, char *ret_refusal) {
+        const Columns *columns = &scanner->columns;
+
+        if (columns->at[COLUMN_DATE] == COLUMN_NOWHERE || columns->at[COLUMN_TIME] == COLUMN_NOWHERE) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The header row in line %u has no column %s: without it no row has a time. "
+                                "Export the file again from CareLink and import it unchanged.",
+                                scanner->reader.line, columns->at[COLUMN_DATE] == COLUMN_NOWHERE ? "Date" : "Time");
+                return SURVEY_E_REFUSED;
+        }
+
+        for (unsigned i = 0; i != columns->n; i++) {
+                Cell name = columns->names[i];
+                ColumnType type = column_type(columns->id[i]);
+                bool has_unit = columns->unit[i] == RECORD_UNIT_MG_DL || columns->unit[i] == RECORD_UNIT_MMOL_L;
+
+                if ((type == COLUMN_IS_GLUCOSE || type == COLUMN_IS_SENSITIVITY) && !has_unit && !unit_override) {
+                        (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                        "Column \"%.*s\" in line %u does not say its unit: mg/dL or mmol/L is needed in its name. "
+                                        "Export the file again, or say --unit when you are sure.",
+                                        (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line);
+                        return SURVEY_E_REFUSED;
+                }
+                if (columns->id[i] == COLUMN_UNKNOWN && name.n && name.n < 64 &&
+                    !memmem(survey->unknown, survey->n_unknown, name.text, name.n) &&
+                    survey->n_unknown + name.n + 3 < sizeof(survey->unknown))
+                        survey->n_unknown += (size_t) snprintf(survey->unknown + survey->n_unknown,
+                                                               sizeof(survey->unknown) - survey->n_unknown, "%s%.*s",
+                                                               survey->n_unknown ? ", " : "", (int) name.n, name.text);
+        }
+
+        return 0;
+}
+
+static const char *unit_words(unsigned unit) {
+        return unit == RECORD_UNIT_MG_DL ? "mg/dL (20-600)" : "mmol/L (1.0-33.4)";
+}
+
+/*
+ * At least 99 % in range. One stray value in a column of a few is no conflict by itself, unless it would fit the other
+ * unit: the row is quarantined later.
+ */
+static int check_units(const Survey *survey, unsigned unit_override, char *ret_refusal) {
+        if (unit_override)
+                return 0;
+
+        for (unsigned i = 0; i != survey->n_units; i++) {
+                const UnitCheck *check = &survey->units[i];
+                uint32_t n_out = check->n - check->n_in;
+
+                if ((uint64_t) n_out * 100 <= check->n || (n_out == 1 && check->n > 1 && check->n_other == 0))
+                        continue;
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Column \"%s\" does not hold what its name says: %u of %u values are no plausible %s, first %s in line %u%s. "
+                                "Nothing was imported, because a wrong unit is dangerous. Export the file again; if you are sure "
+                                "of the unit, say so with --unit.",
+                                check->name, n_out, check->n, unit_words(check->unit), check->example, check->line,
+                                check->n_other * 2 > n_out ? ", and most would fit the other unit" : "");
+                return SURVEY_E_REFUSED;
+        }
+        return 0;
+}
+
+static int conclude(Survey *survey, const Scanner *scanner, unsigned unit_override, char *ret_refusal) {
+        if (!scanner->delimiter) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "This is not a CareLink CSV export: there is no header row that begins with Index, Date, Time. "
+                                "In CareLink choose Reports, Data Export (CSV), and give the downloaded file as it is.");
+                return SURVEY_E_REFUSED;
+        }
+        if (survey->n_dates_bad * UINT64_C(2) > survey->n_dates) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The dates are not written as CareLink writes them (%s; \"%s\" in line %u): day and month can't be told "
+                                "apart. A spreadsheet program has probably changed the file. Export it again and don't open it before the import.",
+                                scanner->is_legacy ? "M/D/YY" : "YYYY/MM/DD", survey->dates_bad, survey->dates_bad_line);
+                return SURVEY_E_REFUSED;
+        }
+        if (survey->decimals_line[0] && survey->decimals_line[1]) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Numbers are written in two ways: with a decimal comma in line %u and with a point in line %u. "
+                                "The file was put together from two, or changed: export it again.",
+                                survey->decimals_line[0], survey->decimals_line[1]);
+                return SURVEY_E_REFUSED;
+        }
+
+        survey->decimal = survey->decimals_line[0] ? ',' : '.';
+        return check_units(survey, unit_override, ret_refusal);
+}
+
+static int explain(int r, const Scanner *scanner, char *ret_refusal) {
+        const char *reason;
+
+        switch (r) {
+        case SCAN_E_LINE:
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Line %u is longer than %u KiB: this is not a CareLink CSV export, or it is damaged. "
+                                "Export the file again from CareLink.", scanner->reader.line, IMPORT_LINE_MAX / 1024);
+                return SURVEY_E_REFUSED;
+        case SCAN_E_SECTIONS:
+                reason = "The file has far more sections than devices can have: it is damaged. Export it again from CareLink.";
+                break;
+        case SCAN_E_UTF16:
+                reason = "The file is UTF-16 text, as a spreadsheet program saves it. Export it again from CareLink, or save it as CSV UTF-8.";
+                break;
+        case SCAN_E_BINARY:
+                reason = "This is not a text file. In CareLink choose Reports, Data Export (CSV), and give the downloaded file as it is.";
+                break;
+        case SCAN_E_HEADER:
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The header row in line %u can't be read: Index, Date and Time are needed, 512 columns at most, and quotes closed. "
+                                "Export the file again from CareLink.", scanner->reader.line);
+                return SURVEY_E_REFUSED;
+        default:
+                return fold(r);
+        }
+
+        (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX, "%s", reason);
+        return SURVEY_E_REFUSED;
+}
+
+int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
+               int (*progress)(void *userdata, uint64_t n_read), void *userdata,
+               char ret_refusal[static IMPORT_REFUSAL_MAX]) {
+        ScanItem item;
+        int r;
+
+        memset(survey, 0, sizeof(*survey));
+
+        do {
+                r = scan_next(scanner, &item);
+                if (r)
+                        return explain(r, scanner, ret_refusal);
+
+                if (item == SCAN_HEADER) {
+                        r = check_header(survey, scanner, unit_override, ret_refusal);
+                        if (r)
+                                return r;
+                }
+                if (item == SCAN_ROW)
+                        add_row(survey, scanner);
+                survey->n_rows += item == SCAN_ROW || item == SCAN_BAD;
+
+                r = progress ? progress(userdata, scanner->reader.offset) : 0;
+                if (r)
+                        return r;
+        } while (item != SCAN_END);
+
+        return conclude(survey, scanner, unit_override, ret_refusal);
+}
+
+static bool in_run(const Run *run, int64_t local_ms) {
+        return local_ms >= run->min_ms && local_ms <= run->max_ms;
+}
+
+/* A stretch of the same hours as the zone repeats: the clock was put back when the zone said so. */
+static bool run_begins_repeat(const Run *run, bool is_later, Zone *zone, int64_t local_ms) {
+        /* a later run begins, an earlier one ends, within the repeated hour or a little beside it */
+        int64_t edge_ms = is_later ? run->min_ms : run->max_ms;
+
+        return edge_ms > local_ms - 2 * hour_ms && edge_ms < local_ms + 2 * hour_ms &&
+               (zone_repeats(zone, edge_ms) || zone_repeats(zone, edge_ms + (is_later ? 10 : -10) * minute_ms));
+}
+
+Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zone *zone, int64_t local_ms) {
+        unsigned id = survey_stream(scanner);
+        Epoch epoch = { 0 };
+        Stream *stream;
+        bool is_newest_first, is_repeat;
+        const Runs *runs;
+
+        if (id == N_STREAMS)
+                return epoch;
+
+        stream = &survey->streams[scanner->section][id];
+        is_newest_first = stream->n_steps[0] >= stream->n_steps[1];
+        runs = &stream->runs[is_newest_first ? 0 : 1];
+        if (runs->n < 2 || runs->n > SURVEY_RUNS_MAX)
+                return epoch;
+
+        while (stream->at + 1 < runs->n && scanner->reader.line >= runs->runs[stream->at + 1].line)
+                stream->at++;
+
+        is_repeat = zone_repeats(zone, local_ms);
+        for (unsigned i = 0; i != runs->n; i++) {
+                const Run *run = &runs->runs[i];
+                bool is_later = is_newest_first ? i < stream->at : i > stream->at;
+
+                if (i == stream->at)
+                        continue;
+                if (!is_later && in_run(run, local_ms) && epoch.epoch < UINT16_MAX)
+                        epoch.epoch++;
+                if (is_repeat && run_begins_repeat(run, is_later, zone, local_ms))
+                        epoch.pass = is_later ? ZONE_FIRST : ZONE_SECOND;
+                if (!is_repeat && is_later && in_run(run, local_ms))
+                        epoch.is_disputed = true;
+        }
+
+        return epoch;
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "window.h"
+
+enum {
+        N_BUCKETS = 4096,
+        PAYLOAD_INLINE = 224,       /* bytes; nearly all payloads fit */
+        PAYLOAD_HEAP_MAX = 1 << 20, /* bytes of longer ones held at once */
+        CANDIDATES_MAX = 256,       /* rows with one join key that are looked at */
+        NOWHERE = -1,
+};
+
+typedef enum SlotState {
+        SLOT_WAITING,
+        SLOT_PART, /* belongs to the slot in anchor */
+        SLOT_DONE,
+} SlotState;
+
+/* A list through the slots of one bucket. */
+typedef struct Link {
+        int16_t next, previous;
+} Link;
+
+typedef struct Slot {
+        Record record; /* its payload is below */
+        uint64_t offset;
+        uint32_t line, section, join, duration_s, hash;
+        int64_t newest_ms;
+        uint16_t epoch;
+        uint8_t device[IDENTITY_DEVICE_SIZE];
+        uint8_t discriminator[IDENTITY_DISCRIMINATOR_SIZE];
+        uint8_t role, state;
+        bool is_extra;
+        int16_t anchor, first_part, next_part;
+        Link group, joined;
+        uint16_t n_payload;
+        uint8_t *heap;
+        uint8_t bytes[PAYLOAD_INLINE];
+} Slot;
+
+struct Window {
+        const Reader *reader;
+        const ImportSink *sink;
+        FrameImportEnd *end;
+        unsigned first, n; /* ring */
+        size_t n_heap;
+        Slot slots[IMPORT_WINDOW];
+        int16_t groups[N_BUCKETS], joins[N_BUCKETS];
+        int16_t members[IMPORT_WINDOW];
+        Draft draft;
+        Payload payload;
+        char extra[RECORD_TEXT_MAX], words[RECORD_TEXT_MAX];
+        char row[1024];
+};
+
+int window_new(Window **ret, const Reader *reader, const ImportSink *sink, FrameImportEnd *end) {
+        Window *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return -ENOMEM;
+        w->reader = reader;
+        w->sink = sink;
+        w->end = end;
+        memset(w->groups, 0xff, sizeof(w->groups));
+        memset(w->joins, 0xff, sizeof(w->joins));
+        *ret = w;
+        return 0;
+}
+
+static void slot_release(Window *w, Slot *slot) {
+        if (slot->heap) {
+                w->n_heap -= slot->n_payload;
+                explicit_bzero(slot->heap, slot->n_payload);
+                free(slot->heap);
+        }
+        slot->heap = NULL;
+}
+
+Window *window_free(Window *w) {
+        if (w) {
+                for (unsigned i = 0; i != IMPORT_WINDOW; i++)
+                        slot_release(w, &w->slots[i]);
+                explicit_bzero(w, sizeof(*w));
+                free(w);
+        }
+        return NULL;
+}
+
+int window_reject(Window *w, uint32_t line, uint64_t offset, const char *reason) {
+        size_t n = reader_peek(w->reader, offset, w->row, sizeof(w->row));
+
+        w->end->n_rejected++;
+        return w->sink->rejected(w->sink->userdata, line, reason, w->row, n);
+}
+
+static const uint8_t *slot_payload(const Slot *slot) {
+        return slot->heap ? slot->heap : slot->bytes;
+}
+
+static int slot_set_payload(Window *w, Slot *slot, const Payload *payload) {
+        slot_release(w, slot);
+        slot->n_payload = (uint16_t) payload->n;
+        if (payload->n > PAYLOAD_INLINE) {
+                slot->heap = malloc(payload->n);
+                if (!slot->heap)
+                        return -ENOMEM;
+                w->n_heap += payload->n;
+                memcpy(slot->heap, payload->bytes, payload->n);
+        } else {
+                memcpy(slot->bytes, payload->bytes, payload->n);
+        }
+        return 0;
+}
+
+/* --- lists --- */
+
+static Link *link_of(Slot *slot, bool is_join) {
+        return is_join ? &slot->joined : &slot->group;
+}
+
+static int16_t *bucket_of(Window *w, const Slot *slot, bool is_join) {
+        return is_join ? &w->joins[slot->join % N_BUCKETS] : &w->groups[slot->hash % N_BUCKETS];
+}
+
+static void link_add(Window *w, Slot *slot, bool is_join) {
+        int16_t *bucket = bucket_of(w, slot, is_join), at = (int16_t) (slot - w->slots);
+
+        *link_of(slot, is_join) = (Link) { *bucket, NOWHERE };
+        if (*bucket != NOWHERE)
+                link_of(&w->slots[*bucket], is_join)->previous = at;
+        *bucket = at;
+}
+
+static void link_remove(Window *w, Slot *slot, bool is_join) {
+        Link *link = link_of(slot, is_join);
+
+        if (link->previous != NOWHERE)
+                link_of(&w->slots[link->previous], is_join)->next = link->next;
+        else
+                *bucket_of(w, slot, is_join) = link->next;
+        if (link->next != NOWHERE)
+                link_of(&w->slots[link->next], is_join)->previous = link->previous;
+}
+
+static bool same_group(const Slot *a, const Slot *b) {
+        return a->hash == b->hash && a->record.kind == b->record.kind && a->record.local_ms == b->record.local_ms &&
+               a->epoch == b->epoch && memcmp(a->device, b->device, sizeof(a->device)) == 0 &&
+               memcmp(a->discriminator, b->discriminator, sizeof(a->discriminator)) == 0;
+}
+
+static uint32_t group_hash(const Slot *slot) {
+        uint64_t hash = (uint64_t) slot->record.local_ms / 1000 * 31 + slot->record.kind;
+
+        hash = hash * 31 + slot->epoch;
+        hash = hash * 31 + get_le32(slot->discriminator);
+        hash = hash * 31 + get_le32(slot->device);
+        hash *= UINT64_C(0x9e3779b97f4a7c15); /* Fibonacci hashing: the upper bits are mixed */
+        return (uint32_t) (hash >> 40);
+}
+
+/* --- what belongs together --- */
+
+/*
+ * A part is of an anchor with the same key in the same section, when its time less the anchor's is in this range.
+ * Where @is_single an anchor takes one part of the role, the nearest in time.
+ */
+typedef struct Rule {
+        uint8_t anchor;
+        int32_t from_s, to_s;
+        bool is_single;
+} Rule;
+
+static const Rule rules[N_DRAFT_ROLES] = {
+        /* 8 h is the longest extended bolus; two more for what was interrupted. Numbers come back after 256 boluses. */
+        [DRAFT_BOLUS_SELECTED] = { DRAFT_BOLUS_DELIVERED, -10 * 3600, 0, true },
+        [DRAFT_BOLUS_CANCELLED] = { DRAFT_BOLUS_DELIVERED, -2, 2, false },
+        /* the pump asks for up to 11 minutes whether to accept a reading */
+        [DRAFT_METER_ECHO] = { DRAFT_METER, 0, 15 * 60, false },
+        [DRAFT_METER_TWIN] = { DRAFT_METER, 0, 0, true },
+        [DRAFT_WIZARD_PART] = { DRAFT_WIZARD, 0, 0, false },
+        [DRAFT_TEMP_BASAL_PART] = { DRAFT_TEMP_BASAL, 0, 0, true },
+};
+
+static bool has_part(const Window *w, const Slot *anchor, unsigned role) {
+        for (int16_t i = anchor->first_part; i != NOWHERE; i = w->slots[i].next_part)
+                if (w->slots[i].role == role)
+                        return true;
+        return false;
+}
+
+static bool fits(const Window *w, const Slot *anchor, const Slot *part) {
+        const Rule *rule = &rules[part->role];
+        int64_t delta_ms = part->record.local_ms - anchor->record.local_ms;
+
+        return rule->anchor != DRAFT_ALONE && anchor->role == rule->anchor && anchor->state == SLOT_WAITING &&
+               part->state == SLOT_WAITING && anchor->join == part->join && anchor->section == part->section &&
+               delta_ms >= rule->from_s * INT64_C(1000) && delta_ms <= rule->to_s * INT64_C(1000) &&
+               !(rule->is_single && has_part(w, anchor, part->role));
+}
+
+static void attach(Window *w, Slot *anchor, Slot *part) {
+        link_remove(w, part, false);
+        part->state = SLOT_PART;
+        part->anchor = (int16_t) (anchor - w->slots);
+        part->next_part = anchor->first_part;
+        anchor->first_part = (int16_t) (part - w->slots);
+}
+
+/* Find for a new slot the parts or the anchor that came before it; the nearest in time first. */
+static void join(Window *w, Slot *slot) {
+        bool is_part = rules[slot->role].anchor != DRAFT_ALONE;
+
+        for (;;) {
+                Slot *best = NULL;
+                int64_t best_ms = INT64_MAX;
+                unsigned n = 0;
+
+                for (int16_t i = *bucket_of(w, slot, true); i != NOWHERE && n != CANDIDATES_MAX; i = w->slots[i].joined.next, n++) {
+                        Slot *other = &w->slots[i];
+                        int64_t delta_ms = llabs(slot->record.local_ms - other->record.local_ms);
+
+                        if (other != slot && delta_ms < best_ms && (is_part ? fits(w, other, slot) : fits(w, slot, other))) {
+                                best = other;
+                                best_ms = delta_ms;
+                        }
+                }
+
+                if (!best)
+                        return;
+                if (is_part) {
+                        attach(w, best, slot);
+                        return;
+                }
+                attach(w, slot, best);
+        }
+}
+
+/* --- merging --- */
+
+static void draft_decode(Draft *draft, const Slot *slot) {
+        size_t at = 0;
+        Field f;
+
+        draft->kind = slot->record.kind;
+        draft->set = 0;
+        while (record_field_next(slot_payload(slot), slot->n_payload, &at, &f)) {
+                draft->set |= UINT64_C(1) << f.id;
+                draft->fields[f.id] = (DraftField) { f.milli, f.number, f.text, f.n_text };
+        }
+}
+
+/* "name=value" behind what is there, TAB between; what does not fit is left out. */
+static void text_append(char *text, size_t *n, char separator, const char *addition, size_t n_addition) {
+        if (n_addition + 1 > RECORD_TEXT_MAX - *n)
+                return;
+        if (*n)
+                text[(*n)++] = separator;
+        memcpy(text + *n, addition, n_addition);
+        *n += n_addition;
+}
+
+static size_t field_put(char *ret, size_t n_ret, const Field *f) {
+        int n;
+
+        switch (f->info->type) {
+        case FIELD_MILLI:
+                n = snprintf(ret, n_ret, "%s=%s%d.%03d", f->info->name, f->milli < 0 ? "-" : "", abs(f->milli / 1000), abs(f->milli % 1000));
+                break;
+        case FIELD_UINT:
+                n = snprintf(ret, n_ret, "%s=%u", f->info->name, f->number);
+                break;
+        case FIELD_TOKEN:
+                n = snprintf(ret, n_ret, "%s=%s", f->info->name, record_token_name(f->number));
+                break;
+        case FIELD_TEXT:
+        default:
+                n = snprintf(ret, n_ret, "%s=%.*s", f->info->name, (int) f->n_text, f->text);
+                break;
+        }
+        return n < 0 ? 0 : (size_t) n < n_ret ? (size_t) n : 0;
+}
+
+static bool same_field(const DraftField *a, const Field *b) {
+        switch (b->info->type) {
+        case FIELD_MILLI:
+                return a->milli == b->milli;
+        case FIELD_TEXT:
+                return a->n_text == b->n_text && (b->n_text == 0 || memcmp(a->text, b->text, b->n_text) == 0);
+        case FIELD_UINT:
+        case FIELD_TOKEN:
+        default:
+                return a->number == b->number;
+        }
+}
+
+/*
+ * Take over what a part says: a field that the record lacks becomes its field, one that differs becomes text. Raw texts
+ * of the legacy form are the row's own and would differ always: they become text too, so that nothing is lost.
+ */
+static void merge_fields(Window *w, const Slot *part, size_t *n_extra) {
+        size_t at = 0;
+        Field f;
+
+        while (record_field_next(slot_payload(part), part->n_payload, &at, &f)) {
+                bool is_own = f.id == FIELD_RAW_TYPE || f.id == FIELD_RAW_KEY || f.id == FIELD_RAW_VALUES || f.id == FIELD_EXTRA;
+                bool is_there = w->draft.set & UINT64_C(1) << f.id;
+                size_t n;
+
+                if (part->role == DRAFT_BOLUS_SELECTED || part->role == DRAFT_BOLUS_CANCELLED || part->role == DRAFT_TEMP_BASAL_PART)
+                        if (f.id == FIELD_TYPE)
+                                continue;
+                if (is_there && same_field(&w->draft.fields[f.id], &f))
+                        continue;
+                if (!is_there && !is_own && (f.info->kinds & RECORD_KIND_BIT(w->draft.kind))) {
+                        w->draft.set |= UINT64_C(1) << f.id;
+                        w->draft.fields[f.id] = (DraftField) { f.milli, f.number, f.text, f.n_text };
+                        continue;
+                }
+                n = field_put(w->row, sizeof(w->row), &f);
+                text_append(w->extra, n_extra, '\t', w->row, n);
+        }
+}
+
+/* The words of all rows that showed one reading, each once, and when the later ones came. */
+static void merge_echo(Window *w, const Slot *anchor, const Slot *part, size_t *n_words, size_t *n_extra) {
+        size_t at = 0;
+        int n;
+        Field f;
+
+        while (record_field_next(slot_payload(part), part->n_payload, &at, &f)) {
+                if (f.id != FIELD_GLUCOSE_SOURCE)
+                        continue;
+                if (!memmem(w->words, *n_words, f.text, f.n_text)) {
+                        text_append(w->words, n_words, ',', f.text, f.n_text);
+                }
+                if (f.n_text >= sizeof(w->row) / 2)
+                        continue;
+                n = snprintf(w->row, sizeof(w->row), "%.*s=+%llds", (int) f.n_text, f.text,
+                             (long long) ((part->record.local_ms - anchor->record.local_ms) / 1000));
+                if (part->role == DRAFT_METER_ECHO && n > 0)
+                        text_append(w->extra, n_extra, '\t', w->row, (size_t) n);
+        }
+}
+
+static int compare_parts(const void *a, const void *b, void *userdata) {
+        const Window *w = userdata;
+        const Slot *x = &w->slots[*(const int16_t *) a], *y = &w->slots[*(const int16_t *) b];
+        size_t n = x->n_payload < y->n_payload ? x->n_payload : y->n_payload;
+        int r;
+
+        if (x->record.local_ms != y->record.local_ms)
+                return x->record.local_ms < y->record.local_ms ? -1 : 1;
+        if (x->role != y->role)
+                return x->role < y->role ? -1 : 1;
+        r = n ? memcmp(slot_payload(x), slot_payload(y), n) : 0;
+        return r ? r : (int) x->n_payload - (int) y->n_payload;
+}
+
+/* Rebuild the payload of a slot that has parts; the order of parts in the file makes no difference. */
+static int merge(Window *w, Slot *anchor) {
+        size_t n_parts = 0, n_extra = 0, n_words = 0;
+        DraftField *extra = &w->draft.fields[FIELD_EXTRA], *words = &w->draft.fields[FIELD_GLUCOSE_SOURCE];
+
+        if (anchor->first_part == NOWHERE)
+                return 0;
+
+        for (int16_t i = anchor->first_part; i != NOWHERE; i = w->slots[i].next_part)
+                w->members[n_parts++] = i;
+        qsort_r(w->members, n_parts, sizeof(w->members[0]), compare_parts, w);
+
+        draft_decode(&w->draft, anchor);
+        if (w->draft.set & UINT64_C(1) << FIELD_EXTRA)
+                text_append(w->extra, &n_extra, '\t', extra->text, extra->n_text);
+        if (w->draft.set & UINT64_C(1) << FIELD_GLUCOSE_SOURCE)
+                text_append(w->words, &n_words, ',', words->text, words->n_text);
+
+        for (size_t i = 0; i != n_parts; i++) {
+                const Slot *part = &w->slots[w->members[i]];
+
+                if (part->role == DRAFT_BOLUS_SELECTED)
+                        (void) draft_uint(&w->draft, FIELD_START_DELAY_S,
+                                          (uint32_t) ((anchor->record.local_ms - part->record.local_ms) / 1000));
+                if (part->role == DRAFT_METER_ECHO || part->role == DRAFT_METER_TWIN)
+                        merge_echo(w, anchor, part, &n_words, &n_extra);
+                if (part->role != DRAFT_METER_ECHO && part->role != DRAFT_METER_TWIN)
+                        merge_fields(w, part, &n_extra);
+        }
+
+        if (n_words)
+                (void) draft_text(&w->draft, FIELD_GLUCOSE_SOURCE, (Cell) { w->words, n_words });
+        if (n_extra)
+                (void) draft_text(&w->draft, FIELD_EXTRA, (Cell) { w->extra, n_extra });
+        draft_encode(&w->draft, &w->payload);
+        /* more than a record holds: the record stays as its own row made it */
+        return w->payload.overflow ? 0 : slot_set_payload(w, anchor, &w->payload);
+}
+
+/* --- giving out --- */
+
+static int report_merged(Window *w, uint32_t line, uint32_t into, unsigned kind) {
+        w->end->n_merged[kind]++;
+        return w->sink->merged ? w->sink->merged(w->sink->userdata, line, into, kind) : 0;
+}
+
+/* All rows of a record are accounted for: the record's own, unless another's already is the same, and its parts. */
+static int finish(Window *w, Slot *slot, bool is_twin, uint32_t into) {
+        unsigned kind = slot->record.kind;
+        int r = 0;
+
+        slot->state = SLOT_DONE;
+        link_remove(w, slot, false);
+        if (is_twin && !slot->is_extra)
+                r = report_merged(w, slot->line, into, kind);
+        else if (!is_twin && slot->is_extra)
+                w->end->n_extra[kind]++;
+        else if (!is_twin)
+                w->end->n_records[kind]++;
+
+        for (int16_t i = slot->first_part; i != NOWHERE && r == 0; i = w->slots[i].next_part) {
+                w->slots[i].state = SLOT_DONE;
+                r = report_merged(w, w->slots[i].line, into, kind);
+        }
+        return r;
+}
+
+static int give(Window *w, Slot *slot, uint16_t ordinal) {
+        Record *record = &slot->record;
+        int r;
+
+        record->payload = slot_payload(slot);
+        record->n_payload = slot->n_payload;
+        identity_put(record->identity, slot->device, slot->epoch, ordinal, slot->discriminator);
+        assert(record_valid(record));
+
+        r = w->sink->record(w->sink->userdata, slot->line, record, slot->is_extra);
+        return r ? r : finish(w, slot, false, slot->line);
+}
+
+static int compare_content(const void *a, const void *b, void *userdata) {
+        const Window *w = userdata;
+        const Slot *x = &w->slots[*(const int16_t *) a], *y = &w->slots[*(const int16_t *) b];
+        size_t n = x->n_payload < y->n_payload ? x->n_payload : y->n_payload;
+        int r;
+
+        if (x->record.value_milli != y->record.value_milli)
+                return x->record.value_milli < y->record.value_milli ? -1 : 1;
+        if (x->record.flags != y->record.flags)
+                return x->record.flags < y->record.flags ? -1 : 1;
+        if (x->record.unit != y->record.unit)
+                return x->record.unit < y->record.unit ? -1 : 1;
+        if (x->record.decimals != y->record.decimals)
+                return x->record.decimals < y->record.decimals ? -1 : 1;
+        r = n ? memcmp(slot_payload(x), slot_payload(y), n) : 0;
+        return r ? r : (int) x->n_payload - (int) y->n_payload;
+}
+
+/* Twins: a row's own record goes before an extra one, so that the row is the one that is counted as a record. */
+static int compare_members(const void *a, const void *b, void *userdata) {
+        const Window *w = userdata;
+        int r = compare_content(a, b, userdata);
+
+        return r ? r : (int) w->slots[*(const int16_t *) a].is_extra - (int) w->slots[*(const int16_t *) b].is_extra;
+}
+
+static bool is_pending(const Slot *slot) {
+        int64_t wait_ms = (INT64_C(3600) + slot->duration_s) * 1000;
+
+        return slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms;
+}
+
+static int give_group(Window *w, Slot *slot) {
+        size_t n = 0;
+        uint16_t ordinal = 0;
+        int r;
+
+        if (is_pending(slot)) {
+                slot->state = SLOT_DONE;
+                link_remove(w, slot, false);
+                return window_reject(w, slot->line, slot->offset,
+                                     "a bolus that was just selected: its delivery is not in this export; a later one will have it");
+        }
+
+        for (int16_t i = *bucket_of(w, slot, false); i != NOWHERE; i = w->slots[i].group.next) {
+                if (same_group(slot, &w->slots[i]) && !is_pending(&w->slots[i])) {
+                        r = merge(w, &w->slots[i]);
+                        if (r)
+                                return r;
+                        n++;
+                }
+        }
+        if (n == 1)
+                return give(w, slot, 0);
+
+        n = 0;
+        for (int16_t i = *bucket_of(w, slot, false); i != NOWHERE; i = w->slots[i].group.next)
+                if (same_group(slot, &w->slots[i]) && !is_pending(&w->slots[i]))
+                        w->members[n++] = i;
+        qsort_r(w->members, n, sizeof(w->members[0]), compare_members, w);
+
+        for (size_t i = 0, last = 0; i != n; i++) {
+                bool is_twin = i != 0 && compare_content(&w->members[last], &w->members[i], w) == 0;
+
+                if (is_twin) {
+                        r = finish(w, &w->slots[w->members[i]], true, w->slots[w->members[last]].line);
+                } else {
+                        r = give(w, &w->slots[w->members[i]], ordinal++);
+                        last = i;
+                }
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+static int evict(Window *w) {
+        Slot *slot = &w->slots[w->first];
+        int r = 0;
+
+        if (slot->state == SLOT_PART)
+                r = give_group(w, &w->slots[slot->anchor]);
+        else if (slot->state == SLOT_WAITING)
+                r = give_group(w, slot);
+        if (r)
+                return r;
+
+        if (slot->role != DRAFT_ALONE)
+                link_remove(w, slot, true);
+        slot_release(w, slot);
+        w->first = (w->first + 1) % IMPORT_WINDOW;
+        w->n--;
+        return 0;
+}
+
+/* The payload is in w->payload, and there is room. */
+static int push(Window *w, const WindowPlace *place, const Draft *draft, bool is_extra) {
+        Slot *slot;
+        int r;
+
+        slot = &w->slots[(w->first + w->n) % IMPORT_WINDOW];
+        slot->record = (Record) {
+                .kind = draft->kind, .unit = draft->unit, .decimals = draft->decimals, .flags = draft->flags,
+                .clock = place->clock, .offset_min = place->offset_min, .value_milli = draft->value_milli,
+                .utc_ms = place->utc_ms, .local_ms = place->local_ms, .source = place->source,
+        };
+        slot->offset = place->offset;
+        slot->line = place->line;
+        slot->section = place->section;
+        slot->join = draft->join;
+        slot->duration_s = draft->duration_s;
+        slot->newest_ms = place->newest_ms;
+        slot->epoch = place->epoch;
+        memcpy(slot->device, place->device, sizeof(slot->device));
+        identity_discriminator(slot->discriminator, draft->key, draft->n_key);
+        slot->role = draft->role;
+        slot->state = SLOT_WAITING;
+        slot->is_extra = is_extra;
+        slot->anchor = slot->first_part = slot->next_part = NOWHERE;
+        slot->hash = group_hash(slot);
+
+        r = slot_set_payload(w, slot, &w->payload);
+        if (r)
+                return r;
+        w->n++;
+        link_add(w, slot, false);
+        if (slot->role != DRAFT_ALONE) {
+                link_add(w, slot, true);
+                join(w, slot);
+        }
+        return 0;
+}
+
+/* A row is taken whole or not at all. */
+static bool fits_records(Window *w, Drafts *drafts) {
+        for (unsigned i = 0; i != drafts->n && !drafts->is_bad; i++) {
+                draft_encode(&drafts->drafts[i], &w->payload);
+                if (w->payload.overflow)
+                        drafts_reject(drafts, "too long for a record");
+        }
+        return !drafts->is_bad;
+}
+
+int window_push(Window *w, const WindowPlace *place, Drafts *drafts) {
+        int r;
+
+        /* first, since merging uses w->payload too */
+        while (w->n > IMPORT_WINDOW - DRAFTS_MAX || (w->n && w->n_heap > PAYLOAD_HEAP_MAX)) {
+                r = evict(w);
+                if (r)
+                        return r;
+        }
+
+        if (!fits_records(w, drafts))
+                return window_reject(w, place->line, place->offset, drafts->reason);
+
+        for (unsigned i = 0; i != drafts->n; i++) {
+                if (drafts->n > 1)
+                        draft_encode(&drafts->drafts[i], &w->payload);
+                r = push(w, place, &drafts->drafts[i], i != 0);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+int window_flush(Window *w) {
+        int r;
+
+        while (w->n) {
+                r = evict(w);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
