@@ -77,6 +77,7 @@ must_check int consent_grant_use(Consent *consent, uint64_t id, uint32_t uses);
 /* --- highest time seen --- */
 int64_t consent_highest_s(const Consent *consent);
 must_check int consent_saw_time(Consent *consent, int64_t now_s); /* stores when higher */
+must_check int consent_lower_time(Consent *consent, int64_t now_s); /* stores when lower: the patient says that the clock was wrong */
 
 /* --- ledger (RFC 6962 tree over salted commitments; layout in daemon/FORMAT.md, "ledger") --- */
 /**

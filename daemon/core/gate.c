@@ -411,7 +411,7 @@ static void on_ready(const char *error, const char *address, void *userdata) {
         }
         r = use_urls(wallet, starting->external, address);
         if (r == 0 && call)
-                r = store_switch(wallet, starting->listen, starting->external, "gate-on");
+                r = store_switch(wallet, address, starting->external, "gate-on"); /* a port that was chosen here stays: grants name it */
         if (r != 0)
                 fputs("carewalletd: the gate's switch could not be stored\n", stderr);
         if (!call)

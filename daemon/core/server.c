@@ -740,12 +740,12 @@ int server_new(Server **ret, const ServerConfig *config) {
 Server *server_free(Server *server) {
         if (!server)
                 return NULL;
-        sd_event_source_disable_unref(server->source);
-        sd_event_source_disable_unref(server->reaper);
         while (server->connections) {
                 connection_kill(server->connections);
                 connection_free(server->connections);
         }
+        sd_event_source_disable_unref(server->source);
+        sd_event_source_disable_unref(server->reaper);
         free(server);
         return NULL;
 }

@@ -71,6 +71,7 @@ static Unlocking *unlocking_new(Manager *manager, Call *call, const char *fd_nam
 static void fail(Unlocking *unlocking, const char *error, json_t *parameters) {
         Call *call = unlocking->call;
 
+        call->gone = NULL;
         (void) unlocking_free(unlocking);
         (void) call_error(call, error, parameters);
 }
@@ -110,6 +111,56 @@ static const char *wallet_reason(int r) {
 }
 
 /* --- Unlock --- */
+
+/* The answer to a wrong try waits, by a timer; tries of the same user in the meantime are answered at once, and not made. */
+typedef struct Delayed {
+        Call *call;
+        sd_event_source *timer;
+} Delayed;
+
+static void delayed_free(Delayed *delayed) {
+        sd_event_source_disable_unref(delayed->timer);
+        free(delayed);
+}
+
+static void on_delayed_gone(Call *call, void *userdata) {
+        delayed_free(userdata);
+        (void) call_free(call);
+}
+
+static int wrong(Call *call, uint64_t retry_after_ms) {
+        return call_error(call, "org.carewallet.WrongPassphrase", json_pack("{s:I}", "retryAfterMs", (json_int_t) retry_after_ms));
+}
+
+static int on_delay(sd_event_source *source, uint64_t time_us, void *userdata) {
+        Delayed *delayed = userdata;
+        Call *call = delayed->call;
+
+        (void) source;
+        (void) time_us;
+        call->gone = NULL;
+        delayed_free(delayed);
+        (void) wrong(call, 0);
+        return 0;
+}
+
+static void fail_wrong(Unlocking *unlocking) {
+        Manager *manager = unlocking->manager;
+        Call *call = unlocking->call;
+        uint64_t wait_ms = guard_failed(&manager->guard, &call->peer, clock_monotonic_ms());
+        Delayed *delayed = calloc(1, sizeof(*delayed));
+
+        (void) unlocking_free(unlocking);
+        if (!delayed || sd_event_add_time_relative(manager->event, &delayed->timer, CLOCK_MONOTONIC, wait_ms * 1000, 1000, on_delay, delayed) < 0) {
+                free(delayed);
+                call->gone = NULL;
+                (void) wrong(call, wait_ms);
+                return;
+        }
+        delayed->call = call;
+        call->gone = on_delayed_gone;
+        call->gone_userdata = delayed;
+}
 
 static void try_next(Unlocking *unlocking);
 
@@ -196,9 +247,7 @@ static void try_next(Unlocking *unlocking) {
         while (unlocking->slot < manager->slots.n_slots && manager->slots.slots[unlocking->slot].type != unlocking->type)
                 unlocking->slot++;
         if (unlocking->slot == manager->slots.n_slots) {
-                uint64_t wait_ms = guard_failed(&manager->guard, &unlocking->call->peer, clock_monotonic_ms());
-
-                fail(unlocking, "org.carewallet.WrongPassphrase", json_pack("{s:I}", "retryAfterMs", (json_int_t) wait_ms));
+                fail_wrong(unlocking);
                 return;
         }
         slot = &manager->slots.slots[unlocking->slot];
@@ -222,7 +271,7 @@ int method_unlock(Call *call, void *userdata) {
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "unlock"));
         wait_ms = guard_must_wait(&manager->guard, &call->peer, clock_monotonic_ms());
         if (wait_ms > 0)
-                return call_error(call, "org.carewallet.WrongPassphrase", json_pack("{s:I}", "retryAfterMs", (json_int_t) wait_ms));
+                return wrong(call, wait_ms);
         unlocking = unlocking_new(manager, call, "secretFd");
         if (!unlocking)
                 return -ENOMEM;
