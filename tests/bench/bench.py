@@ -199,7 +199,7 @@ def memory(data):
 def idle(data):
         with imported_wallet(data) as w:
                 time.sleep(2)
-                launcher_core = w.pids()[:2]
+                launcher_core = [w.process.pid, w.core_pid]
                 at_most('idle: launcher and core, wallet open, a year in it', wallet.pss_kib(launcher_core) / 1024, 12, 'MiB')
 
                 def switches(pids):
@@ -223,7 +223,7 @@ def idle(data):
 def slices(data):
         with imported_wallet(data, years=10) as w:
                 key, jwt = open_gate(w)
-                core = w.pids()[1]
+                core = w.core_pid
                 ours, bare, first, rows = [], [], [], 0
                 client = dpop.Client(w.gate, key)
                 client.token(jwt)
@@ -348,7 +348,7 @@ def stalled(data):
 
                 def cpu_s():
                         total = 0
-                        for p in (pid, *w.pids()[:2]):
+                        for p in (pid, w.process.pid, w.core_pid):
                                 with open(f'/proc/{p}/stat') as f:
                                         fields = f.read().rsplit(')', 1)[1].split()
                                 total += int(fields[11]) + int(fields[12])

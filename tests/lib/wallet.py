@@ -97,6 +97,15 @@ def children(pid):
         return found
 
 
+def program_of(pid):
+        """The name of a process's program, or None when it is gone."""
+        try:
+                with open(f'/proc/{pid}/cmdline', 'rb') as f:
+                        return os.path.basename(f.read().split(b'\0')[0].decode())
+        except OSError:
+                return None
+
+
 def is_alive(pid):
         try:
                 with open(f'/proc/{pid}/stat') as f:
@@ -112,7 +121,7 @@ def pss_kib(pids):
                 try:
                         with open(f'/proc/{pid}/smaps_rollup') as f:
                                 total += sum(int(line.split()[1]) for line in f if line.startswith('Pss:'))
-                except OSError:
+                except (FileNotFoundError, ProcessLookupError):
                         pass
         return total
 
@@ -291,16 +300,17 @@ class Wallet:
                 """Launcher first, then core and workers."""
                 return children(self.process.pid)
 
+        @property
+        def core_pid(self):
+                """The launcher's child that is the same program; after lock it is another process."""
+                program = os.path.basename(DAEMON)
+                found = [pid for pid in self.pids()[1:] if program_of(pid) == program]
+                assert len(found) == 1, found
+                return found[0]
+
         def pid_of(self, program):
                 """Process id of a worker by its program's name (carewallet-gate ...), or None."""
-                for pid in self.pids():
-                        try:
-                                with open(f'/proc/{pid}/cmdline', 'rb') as f:
-                                        if os.path.basename(f.read().split(b'\0')[0].decode()) == program:
-                                                return pid
-                        except OSError:
-                                pass
-                return None
+                return next((pid for pid in self.pids() if program_of(pid) == program), None)
 
         def pss_kib(self):
                 return pss_kib(self.pids())
