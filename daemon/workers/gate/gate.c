@@ -117,6 +117,9 @@ static void connection_drop(Connection *connection, bool reset) {
         if (reset)
                 (void) setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
         (void) shutdown(connection->fd, SHUT_RDWR);
+        /* libmicrohttpd 0.9.75 forgets a connection whose content reader failed while it was not writable, socket open. One
+         * with a timeout of its own is looked at in every run. */
+        (void) MHD_set_connection_option(connection->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 3600u);
         connection_wake(connection);
         connection->gate->run_again = true;
 }
