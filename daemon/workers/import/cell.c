@@ -18,8 +18,13 @@ bool cell_number(Cell cell, char decimal, Number *ret) {
         bool is_negative = false, is_exact = true;
         int64_t whole = 0, part = 0;
 
-        if (i != cell.n && (cell.text[i] == '-' || cell.text[i] == '+'))
+        /* U+2212, the typographic minus, is what some locales print */
+        if (cell.n > 3 && memcmp(cell.text, "\xe2\x88\x92", 3) == 0) {
+                is_negative = true;
+                i = 3;
+        } else if (cell.n && (cell.text[0] == '-' || cell.text[0] == '+')) {
                 is_negative = cell.text[i++] == '-';
+        }
 
         for (; i != cell.n && is_digit(cell.text[i]); i++, n_digits++) {
                 whole = whole * 10 + (cell.text[i] - '0');

@@ -59,6 +59,7 @@ Draft *drafts_add(Drafts *drafts, RecordKind kind) {
         draft->role = DRAFT_ALONE;
         draft->join = 0;
         draft->duration_s = 0;
+        draft->is_part_only = false;
         return draft;
 }
 

@@ -40,6 +40,7 @@ typedef struct Draft {
         uint8_t role;
         uint32_t join;
         uint32_t duration_s; /* of a bolus as selected: how long its delivery may be awaited */
+        bool is_part_only;   /* says nothing without the row that it is a part of */
 } Draft;
 
 enum {

@@ -133,8 +133,12 @@ static void key_cell(Draft *draft, Cell cell) {
         draft_key(draft, cell.text, cell.n);
 }
 
-/* What is left, "K=V, K=V"; @is_open leaves out what may not leave the wallet or means nothing outside CareLink. */
-static Cell raw_left(Legacy *l, bool is_open) {
+static bool is_open(const Raw *raw) {
+        return !cell_has(raw->key, "_ID") && !cell_has(raw->key, "DATUM") && !cell_has(raw->key, "SERIAL");
+}
+
+/* What is left, "K=V, K=V"; @only_open leaves out what may not leave the wallet or means nothing outside CareLink. */
+static Cell raw_left(Legacy *l, bool only_open) {
         Drafts *drafts = l->drafts;
         char *start = drafts->scratch + drafts->n_scratch, *at = start;
         size_t n_left = sizeof(drafts->scratch) - drafts->n_scratch;
@@ -145,7 +149,7 @@ static Cell raw_left(Legacy *l, bool is_open) {
 
                 if (raw->is_used || n > n_left)
                         continue;
-                if (is_open && (cell_has(raw->key, "_ID") || cell_has(raw->key, "DATUM") || cell_has(raw->key, "SERIAL")))
+                if (only_open && !is_open(raw))
                         continue;
                 if (at != start) {
                         *at++ = ',';
@@ -163,12 +167,25 @@ static Cell raw_left(Legacy *l, bool is_open) {
         return (Cell) { start, (size_t) (at - start) };
 }
 
+/* What is left becomes one text, as the device has it. */
+static Cell open_values(Legacy *l) {
+        Cell text = raw_left(l, true);
+
+        for (unsigned i = 0; i != l->n_raw; i++)
+                l->raw[i].is_used |= is_open(&l->raw[i]);
+        return text;
+}
+
 static Draft *event(Legacy *l, TokenId type) {
         Draft *draft = drafts_add(l->drafts, RECORD_DEVICE_EVENT);
+        Cell values;
 
+        raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
+        values = open_values(l);
         (void) draft_token(draft, FIELD_TYPE, type);
+        (void) draft_text(draft, FIELD_TEXT_DEVICE, values);
         key_cell(draft, l->type);
-        key_cell(draft, raw_left(l, true));
+        key_cell(draft, values);
         return draft;
 }
 
@@ -250,14 +267,17 @@ static void map_wizard(Legacy *l) {
         }
 }
 
+/* One bolus that an estimate still counted: up to some thirty rows become part of the estimate, so their text is short. */
 static void map_unabsorbed(Legacy *l) {
         Draft *draft = drafts_add(l->drafts, RECORD_WIZARD);
-        Cell wizard = raw_take(l, "BOLUS_ESTIMATE_DATUM");
+        Cell wizard = raw_take(l, "BOLUS_ESTIMATE_DATUM"), at = raw_take(l, "INDEX"), amount = raw_take(l, "AMOUNT");
+        Cell age = raw_take(l, "RECORD_AGE"), curve = raw_take(l, "INSULIN_ACTION_CURVE"), rest = raw_left(l, false);
 
         draft_join(draft, DRAFT_WIZARD_PART, wizard.text, wizard.n);
-        draft_key(draft, "unabsorbed", 10);
-        key_cell(draft, raw_take(l, "INDEX"));
-        raw_milli(l, draft, "AMOUNT", FIELD_UNABSORBED);
+        draft->is_part_only = true;
+        (void) draft_text(draft, FIELD_EXTRA, drafts_text(l->drafts, "unabsorbed %.*s=%.*s U, %.*s of %.*s min%s%.*s", (int) at.n, at.text,
+                                                          (int) amount.n, amount.text, (int) age.n, age.text, (int) curve.n, curve.text,
+                                                          rest.n ? ", " : "", (int) rest.n, rest.text));
 }
 
 static void map_basal(Legacy *l) {
@@ -369,10 +389,13 @@ static void map_reservoir(Legacy *l) {
 
 static void map_prime(Legacy *l) {
         Cell type = raw_take(l, "PRIME_TYPE");
+        Number programmed;
+        bool has_programmed = raw_number(l, "PROGRAMMED_AMOUNT", &programmed);
 
         amount_event(l, TOKEN_PRIME);
         (void) draft_text(&l->drafts->drafts[0], FIELD_TEXT_DEVICE, type);
-        raw_milli(l, &l->drafts->drafts[0], "PROGRAMMED_AMOUNT", FIELD_PROGRAMMED);
+        if (has_programmed)
+                (void) draft_milli(&l->drafts->drafts[0], FIELD_PROGRAMMED, programmed.milli);
 }
 
 static void map_rewind(Legacy *l) {
@@ -445,10 +468,7 @@ static void map_setting(Legacy *l) {
         }
         raw_seconds(l, draft, "START_TIME", FIELD_START_S);
         raw_text(l, draft, "PATTERN_NAME", FIELD_NAME);
-        (void) draft_text(draft, FIELD_SETTING_VALUE, raw_left(l, true));
-        for (unsigned i = 0; i != l->n_raw; i++)
-                l->raw[i].is_used |= !(cell_has(l->raw[i].key, "_ID") || cell_has(l->raw[i].key, "DATUM") ||
-                                       cell_has(l->raw[i].key, "SERIAL"));
+        (void) draft_text(draft, FIELD_SETTING_VALUE, open_values(l));
         key_cell(draft, l->type);
         key_cell(draft, l->id);
 }
@@ -522,6 +542,9 @@ void legacy_map(Drafts *drafts) {
                 if (cell_is(l->type, types[i].type))
                         map = types[i].map;
         map(l);
+        drafts->used |= known;
+        if (map == map_unabsorbed)
+                return;
 
         (void) draft_text(&drafts->drafts[0], FIELD_RAW_TYPE, l->type);
         (void) draft_text(&drafts->drafts[0], FIELD_RAW_VALUES, raw_left(l, false));
@@ -529,5 +552,4 @@ void legacy_map(Drafts *drafts) {
                 (void) draft_text(&drafts->drafts[0], FIELD_RAW_KEY,
                                   drafts_text(drafts, "%.*s/%.*s/%.*s", (int) l->id.n, l->id.text, (int) upload.n, upload.text,
                                               (int) sequence.n, sequence.text));
-        drafts->used |= known;
 }

@@ -7,6 +7,7 @@ enum {
         PAYLOAD_INLINE = 224,       /* bytes; nearly all payloads fit */
         PAYLOAD_HEAP_MAX = 1 << 20, /* bytes of longer ones held at once */
         CANDIDATES_MAX = 256,       /* rows with one join key that are looked at */
+        N_SEEN = 1 << 15,           /* remembered notes and bare rows: ten years have about 20,000 */
         NOWHERE = -1,
 };
 
@@ -30,13 +31,19 @@ typedef struct Slot {
         uint8_t device[IDENTITY_DEVICE_SIZE];
         uint8_t discriminator[IDENTITY_DISCRIMINATOR_SIZE];
         uint8_t role, state;
-        bool is_extra;
+        bool is_extra, is_part_only;
         int16_t anchor, first_part, next_part;
         Link group, joined;
         uint16_t n_payload;
         uint8_t *heap;
         uint8_t bytes[PAYLOAD_INLINE];
 } Slot;
+
+/* A record that was given out, by a hash of all that it says. */
+typedef struct Seen {
+        uint64_t hash;
+        uint32_t line;
+} Seen;
 
 struct Window {
         const Reader *reader;
@@ -47,6 +54,8 @@ struct Window {
         Slot slots[IMPORT_WINDOW];
         int16_t groups[N_BUCKETS], joins[N_BUCKETS];
         int16_t members[IMPORT_WINDOW];
+        Seen seen[N_SEEN];
+        unsigned n_seen;
         Draft draft;
         Payload payload;
         char extra[RECORD_TEXT_MAX], words[RECORD_TEXT_MAX];
@@ -316,6 +325,10 @@ static void merge_fields(Window *w, const Slot *part, size_t *n_extra) {
                         w->draft.fields[f.id] = (DraftField) { f.milli, f.number, f.text, f.n_text };
                         continue;
                 }
+                if (f.id == FIELD_EXTRA) {
+                        text_append(w->extra, n_extra, '\t', f.text, f.n_text);
+                        continue;
+                }
                 n = field_put(w->row, sizeof(w->row), &f);
                 text_append(w->extra, n_extra, '\t', w->row, n);
         }
@@ -423,9 +436,46 @@ static int finish(Window *w, Slot *slot, bool is_twin, uint32_t into) {
         return r;
 }
 
-static int give(Window *w, Slot *slot, uint16_t ordinal) {
+/*
+ * Exports list day markers in two blocks of a section, far apart, and daily totals beside the same bare row elsewhere.
+ * Such a row is the same record: the line of the earlier one, or 0 when there is none.
+ */
+static uint32_t seen_before(Window *w, const Slot *slot) {
+        uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+        const uint8_t *payload = slot_payload(slot);
+        Seen *seen;
+
+        if (slot->record.kind != RECORD_NOTE && slot->record.kind != RECORD_DEVICE_EVENT)
+                return 0;
+
+        for (size_t i = 0; i != slot->n_payload; i++)
+                hash = (hash ^ payload[i]) * UINT64_C(1099511628211);
+        hash = (hash ^ (uint64_t) slot->record.local_ms) * UINT64_C(1099511628211);
+        hash = (hash ^ get_le64(slot->device)) * UINT64_C(1099511628211);
+        hash = (hash ^ get_le32(slot->discriminator)) * UINT64_C(1099511628211);
+        hash = (hash ^ (uint32_t) slot->record.value_milli) * UINT64_C(1099511628211);
+        hash = (hash ^ (uint32_t) (slot->epoch << 8 | slot->record.kind)) * UINT64_C(1099511628211);
+
+        for (seen = &w->seen[hash % N_SEEN]; seen->line; seen = seen == &w->seen[N_SEEN - 1] ? w->seen : seen + 1)
+                if (seen->hash == hash)
+                        return seen->line;
+        if (w->n_seen < N_SEEN / 4 * 3) {
+                *seen = (Seen) { hash, slot->line };
+                w->n_seen++;
+        }
+        return 0;
+}
+
+/* @ret_line: of the row that the record is known by */
+static int give(Window *w, Slot *slot, uint16_t ordinal, uint32_t *ret_line) {
         Record *record = &slot->record;
+        uint32_t line;
         int r;
+
+        line = ordinal == 0 ? seen_before(w, slot) : 0;
+        *ret_line = line ? line : slot->line;
+        if (line)
+                return finish(w, slot, true, line);
 
         record->payload = slot_payload(slot);
         record->n_payload = slot->n_payload;
@@ -462,26 +512,31 @@ static int compare_members(const void *a, const void *b, void *userdata) {
         return r ? r : (int) w->slots[*(const int16_t *) a].is_extra - (int) w->slots[*(const int16_t *) b].is_extra;
 }
 
-static bool is_pending(const Slot *slot) {
+/* Why a part that has found no anchor is no record; NULL when it is one. */
+static const char *no_record(const Slot *slot) {
         int64_t wait_ms = (INT64_C(3600) + slot->duration_s) * 1000;
 
-        return slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms;
+        if (slot->is_part_only)
+                return "part of a bolus estimate that is not in this export";
+        if (slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms)
+                return "a bolus that was just selected: its delivery is not in this export; a later one will have it";
+        return NULL;
 }
 
 static int give_group(Window *w, Slot *slot) {
         size_t n = 0;
         uint16_t ordinal = 0;
+        uint32_t line = slot->line;
         int r;
 
-        if (is_pending(slot)) {
+        if (no_record(slot)) {
                 slot->state = SLOT_DONE;
                 link_remove(w, slot, false);
-                return window_reject(w, slot->line, slot->offset,
-                                     "a bolus that was just selected: its delivery is not in this export; a later one will have it");
+                return window_reject(w, slot->line, slot->offset, no_record(slot));
         }
 
         for (int16_t i = *bucket_of(w, slot, false); i != NOWHERE; i = w->slots[i].group.next) {
-                if (same_group(slot, &w->slots[i]) && !is_pending(&w->slots[i])) {
+                if (same_group(slot, &w->slots[i]) && !no_record(&w->slots[i])) {
                         r = merge(w, &w->slots[i]);
                         if (r)
                                 return r;
@@ -489,21 +544,19 @@ static int give_group(Window *w, Slot *slot) {
                 }
         }
         if (n == 1)
-                return give(w, slot, 0);
+                return give(w, slot, 0, &line);
 
         n = 0;
         for (int16_t i = *bucket_of(w, slot, false); i != NOWHERE; i = w->slots[i].group.next)
-                if (same_group(slot, &w->slots[i]) && !is_pending(&w->slots[i]))
+                if (same_group(slot, &w->slots[i]) && !no_record(&w->slots[i]))
                         w->members[n++] = i;
         qsort_r(w->members, n, sizeof(w->members[0]), compare_members, w);
 
         for (size_t i = 0, last = 0; i != n; i++) {
-                bool is_twin = i != 0 && compare_content(&w->members[last], &w->members[i], w) == 0;
-
-                if (is_twin) {
-                        r = finish(w, &w->slots[w->members[i]], true, w->slots[w->members[last]].line);
+                if (i != 0 && compare_content(&w->members[last], &w->members[i], w) == 0) {
+                        r = finish(w, &w->slots[w->members[i]], true, line);
                 } else {
-                        r = give(w, &w->slots[w->members[i]], ordinal++);
+                        r = give(w, &w->slots[w->members[i]], ordinal++, &line);
                         last = i;
                 }
                 if (r)
@@ -554,6 +607,7 @@ static int push(Window *w, const WindowPlace *place, const Draft *draft, bool is
         slot->role = draft->role;
         slot->state = SLOT_WAITING;
         slot->is_extra = is_extra;
+        slot->is_part_only = draft->is_part_only;
         slot->anchor = slot->first_part = slot->next_part = NOWHERE;
         slot->hash = group_hash(slot);
 
