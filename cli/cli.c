@@ -56,7 +56,7 @@ static int say_failure(const Cli *cli, int code, const char *error, const char *
         return code;
 }
 
-static void format_message(char **ret, const char *format, va_list list) {
+static printf_like(2, 0) void format_message(char **ret, const char *format, va_list list) {
         if (vasprintf(ret, format, list) < 0)
                 *ret = NULL;
 }

@@ -19,6 +19,7 @@ struct Memory {
         char path[PATH_MAX];
         json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {size, checkpoint, revocationKey, wrong}}} */
         bool is_changed;
+        bool is_accepted; /* by the patient: what the file says counts for nothing */
 };
 
 int memory_checkpoint_parse(const char *checkpoint, int64_t *ret_size, size_t *ret_n_body) {
@@ -39,6 +40,17 @@ int memory_checkpoint_parse(const char *checkpoint, int64_t *ret_size, size_t *r
         *ret_size = n;
         *ret_n_body = (size_t) (end - checkpoint) + 1;
         return 0;
+}
+
+/* The socket itself is not there while the daemon is dead, and must have the same name then. */
+static void find_absolute(const char *socket_path, char ret[static PATH_MAX]) {
+        const char *slash = strrchr(socket_path, '/');
+        char dir[PATH_MAX], real[PATH_MAX];
+
+        (void) snprintf(dir, sizeof(dir), "%.*s", slash ? (int) (slash - socket_path) + 1 : 1, slash ? socket_path : ".");
+        if (!realpath(dir, real) ||
+            (size_t) snprintf(ret, PATH_MAX, "%s/%s", real, slash ? slash + 1 : socket_path) >= PATH_MAX)
+                (void) snprintf(ret, PATH_MAX, "%s", socket_path);
 }
 
 /* Directories are made on the way; they are the user's own business. */
@@ -72,8 +84,7 @@ static bool find_path(const char *socket_path, char ret[static PATH_MAX]) {
         if (mkdir(ret, 0700) < 0 && errno != EEXIST)
                 return false;
 
-        if (!realpath(socket_path, absolute)) /* there is none while the daemon is dead */
-                (void) snprintf(absolute, sizeof(absolute), "%s", socket_path);
+        find_absolute(socket_path, absolute);
         (void) crypto_generichash(hash, sizeof(hash), (const uint8_t *) absolute, strlen(absolute), NULL, 0);
         (void) sodium_bin2hex(name, sizeof(name), hash, NAME_BYTES);
         n = (int) strlen(ret);
@@ -156,6 +167,7 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
                 (void) json_object_clear(wallet);
                 set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));
                 memory->is_changed = true;
+                memory->is_accepted = true;
         }
         if (json_object_get(wallet, "wrong"))
                 return strcmp(message_text(wallet, "wrong", ""), "rewritten") == 0 ? MEMORY_REWRITTEN : MEMORY_OLDER;
@@ -228,7 +240,7 @@ void memory_save(Memory *memory) {
         char temporary[PATH_MAX + 16];
         cleanup(close_fdp) int fd = -1;
 
-        if (!memory->is_changed || is_overtaken(memory))
+        if (!memory->is_changed || (!memory->is_accepted && is_overtaken(memory)))
                 return;
         memory->is_changed = false;
 

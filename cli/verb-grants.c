@@ -28,7 +28,7 @@ void grants_print(FILE *file, const json_t *grant) {
                 fprintf(file, "\n  of the last %lld days", (long long) last_days);
         else if (from && to)
                 fprintf(file, "\n  from %s to %s", from, to);
-        fprintf(file, "%s%s; serial numbers: %s\n  fetched ", message_bool(window, "newer") ? ", newer ones too" : ", none newer than the grant",
+        fprintf(file, "%s%s; serial numbers: %s\n  fetched ", message_bool(window, "newer") ? "" : ", none newer than the grant",
                 message_bool(grant, "freeText") ? "; your notes too" : "",
                 strcmp(message_text(grant, "identity", ""), "pseudonym") == 0 ? "made up" : "none");
         output_count(file, message_int(grant, "uses", 0), "time", "times");

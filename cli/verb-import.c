@@ -31,7 +31,7 @@ static const char *open_file(const char *path, int *ret_fd) {
 
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0)
-                return strerror(errno);
+                return errno == ENOENT ? "There is no such file." : errno == EACCES ? "You may not read it." : strerror(errno);
         if (S_ISDIR(st.st_mode))
                 return "It is a folder: give the CSV file in it.";
         if (!S_ISREG(st.st_mode))
@@ -46,7 +46,7 @@ static const char *open_file(const char *path, int *ret_fd) {
 static void print_kinds(const json_t *by_kind) {
         static const struct {
                 const char *name, *words;
-        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "rows merged into them"}};
+        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "further rows in them"}};
         const char *kind;
         json_t *value;
 
@@ -89,15 +89,21 @@ static void print_report(const json_t *report, const char *path) {
         if (message_int(report, "superseded", 0) > 0)
                 printf(", %s corrected by this newer export", output_number(number, message_int(report, "superseded", 0)));
         if (message_int(report, "merged", 0) > 0)
-                printf(", %s rows merged into others", output_number(number, message_int(report, "merged", 0)));
+                printf(", %s further rows of the same events", output_number(number, message_int(report, "merged", 0)));
         if (message_int(report, "extra", 0) > 0)
                 printf(", %s further records from rows with several", output_number(number, message_int(report, "extra", 0)));
         putchar('\n');
         print_kinds(json_object_get(report, "byKind"));
 
-        json_array_foreach (devices, i, value) {
+        json_array_foreach (devices, i, value) { /* one device has several sections */
                 const char *model = message_text(value, "model", ""), *serial = message_text(value, "serial", "");
+                size_t before = 0;
 
+                while (before < i && (strcmp(message_text(json_array_get(devices, before), "model", ""), model) != 0 ||
+                                      strcmp(message_text(json_array_get(devices, before), "serial", ""), serial) != 0))
+                        before++;
+                if (before < i)
+                        continue;
                 printf("  from %s%s%s\n", model[0] ? model : "an unnamed device", serial[0] ? ", serial " : "", serial);
         }
         json_array_foreach (notes, i, value)
@@ -123,15 +129,16 @@ static int import_file(Cli *cli, const char *path, const char *unit, json_t *rep
         cleanup(reply_done) Reply reply = {0};
         json_t *parameters, *report;
         const char *name = strrchr(path, '/'), *wrong;
-        char cleaned[256];
+        char cleaned[256], cleaned_path[4096];
         Progress progress;
         int r;
 
         name = name ? name + 1 : path;
         (void) text_clean(cleaned, sizeof(cleaned), name, strlen(name));
+        (void) text_clean(cleaned_path, sizeof(cleaned_path), path, strlen(path));
         wrong = open_file(path, &fd);
         if (wrong)
-                return refuse(cli, reports, cleaned, wrong);
+                return refuse(cli, reports, cleaned_path, wrong);
 
         parameters = json_pack("{s:i, s:s}", "fileFd", 0, "name", cleaned);
         if (unit)
@@ -153,17 +160,17 @@ static int import_file(Cli *cli, const char *path, const char *unit, json_t *rep
                 return r;
         if (reply.error) {
                 if (strcmp(reply.error, "org.carewallet.Refused") == 0)
-                        return refuse(cli, reports, cleaned, message_text(reply.parameters, "reason", "No reason was given."));
+                        return refuse(cli, reports, cleaned_path, message_text(reply.parameters, "reason", "No reason was given."));
                 return cli_reply_failed(cli, &reply);
         }
 
         report = json_object_get(reply.parameters, "report");
         if (!json_is_object(report))
                 return cli_transport_failed(cli, CLIENT_E_PROTOCOL);
-        (void) json_object_set_new(report, "file", json_string(cleaned));
+        (void) json_object_set_new(report, "file", json_string(cleaned_path));
         (void) json_array_append(reports, report);
         if (!cli->json) {
-                print_report(report, path);
+                print_report(report, cleaned_path);
                 (void) fflush(stdout);
         }
         return message_int(report, "rejectedCount", (int64_t) json_array_size(json_object_get(report, "rejected"))) > 0 ? EXIT_PARTLY : 0;

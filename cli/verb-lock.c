@@ -9,7 +9,15 @@ static int run(Cli *cli) {
         r = cli_call(cli, "Lock", json_object(), false, NULL, 0, &reply);
         if (r != 0)
                 return r;
-        cli->client = client_free(cli->client); /* that core is gone */
+        if (json_is_true(json_object_get(reply.parameters, "ended"))) {
+                cleanup(reply_done) Reply end = {0};
+
+                /* That core keeps the connection until its process is gone: only then are the keys out of memory. */
+                client_set_timeout(cli->client, 10);
+                if (client_receive(cli->client, &end) != CLIENT_E_GONE)
+                        return cli_refuse(cli, "The daemon said that it locks, but its process has not ended. Stop carewalletd to be sure.");
+        }
+        cli->client = client_free(cli->client);
 
         if (cli->json)
                 return cli_print_json(cli, reply.parameters);
