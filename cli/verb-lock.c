@@ -15,7 +15,7 @@ static int run(Cli *cli) {
                 /* That core keeps the connection until its process is gone: only then are the keys out of memory. */
                 client_set_timeout(cli->client, 10);
                 if (client_receive(cli->client, &end) != CLIENT_E_GONE)
-                        return cli_refuse(cli, "The daemon said that it locks, but its process has not ended. Stop carewalletd to be sure.");
+                        return cli_fail(cli, EXIT_INTERNAL, "The daemon said that it locks, but its process has not ended. Stop carewalletd to be sure.");
         }
         cli->client = client_free(cli->client);
 
