@@ -88,6 +88,14 @@ void clock_format_utc(char ret[static CLOCK_TEXT_SIZE], int64_t utc_s) {
                 (void) snprintf(ret, CLOCK_TEXT_SIZE, "1970-01-01T00:00:00Z");
 }
 
+void clock_format_local(char ret[static CLOCK_TEXT_SIZE], int64_t utc_s) {
+        time_t t = (time_t) utc_s;
+        struct tm tm;
+
+        if (!localtime_r(&t, &tm) || strftime(ret, CLOCK_TEXT_SIZE, "%Y-%m-%d %H:%M %Z", &tm) == 0)
+                clock_format_utc(ret, utc_s);
+}
+
 void clock_format_day(char ret[static CLOCK_TEXT_SIZE], int32_t day) {
         clock_format_utc(ret, (int64_t) day * 86400);
         ret[10] = '\0';

@@ -27,6 +27,8 @@ uint64_t clock_monotonic_ms(void);
 int32_t clock_local_day(int64_t utc_s);
 /** clock_format_utc() - RFC 3339, seconds, "Z" */
 void clock_format_utc(char ret[static CLOCK_TEXT_SIZE], int64_t utc_s);
+/** clock_format_local() - "2025-03-31 14:05 CEST", for a person */
+void clock_format_local(char ret[static CLOCK_TEXT_SIZE], int64_t utc_s);
 /** clock_format_day() - YYYY-MM-DD */
 void clock_format_day(char ret[static CLOCK_TEXT_SIZE], int32_t day);
 /** clock_parse_day() - YYYY-MM-DD, a day that exists, 1970..2199; CLOCK_E_TEXT */

@@ -202,7 +202,7 @@ static char *plain_words(const GrantClaims *claims, const char *provider) {
 
         if (!file)
                 return NULL;
-        clock_format_utc(end, terms->expires_s);
+        clock_format_local(end, terms->expires_s);
         clock_format_day(issue, claims->issued_day);
         (void) fprintf(file, "Who: %s, who must prove to have the key that you added; nobody else can use this grant.\nWhat: ", provider);
         if (scope->detail == POLICY_SUMMARY)

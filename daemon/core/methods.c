@@ -16,7 +16,7 @@ const Method methods[] = {
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
         { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool", "applied: int",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
-        { "Lock", METHOD_OPEN, "", "", "End the core; a fresh, locked one takes its place", method_lock },
+        { "Lock", METHOD_OPEN, "", "ended: bool", "End the core; a fresh, locked one takes its place", method_lock },
         { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
           "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
           method_revoke },
@@ -119,10 +119,11 @@ int method_lock(Call *call, void *userdata) {
         int r;
 
         if (!was_open)
-                return call_reply(call, NULL);
+                return call_reply(call, json_pack("{s:b}", "ended", 0));
         gate_stop(manager, "");
         manager->exit_code = LAUNCHER_CORE_RELOCK;
-        r = call_reply(call, NULL);
+        call_linger(call);
+        r = call_reply(call, json_pack("{s:b}", "ended", 1));
         (void) sd_event_exit(manager->event, 0);
         return r;
 }

@@ -3,6 +3,7 @@
 #include "records.h"
 
 #include <malloc.h>
+#include <time.h>
 
 #include "db.h"
 
@@ -14,8 +15,12 @@ enum {
         REJECTS_PER_COMMIT = 200,
         SOURCES_MAX = 4096,
         SCAN_MAX = 16,            /* existing rows passed over before it is quicker to seek */
+        BATCH_SIZE_FIRST = 250,
+        BATCH_SIZE_MIN = 100,
+        BATCH_SLOW_NS = 10000000,
+        BATCH_FAST_NS = 5000000,
         CLEANUP_SEEN_MAX = 4000,  /* rows looked at in one step: about 2 ms */
-        CLEANUP_ROWS_MAX = 1000,  /* rows deleted in one step: about 3 ms */
+        CLEANUP_ROWS_MAX = 500,   /* rows deleted in one step: about 2 ms */
 
         STATS_KIND_SIZE = 24,
         STATS_SIZE = STATS_KIND_SIZE * (N_RECORD_KINDS - 1),
@@ -76,6 +81,8 @@ struct Records {
         Stats stats;
         uint32_t n_rejected;
         unsigned n_uncommitted;
+        size_t batch_size;
+        int failed; /* what the running import's first failure was: it cannot be finished with a part missing */
 
         bool clean;    /* no dead import is left: cancelled, or running when the program ended */
         uint32_t dead; /* the one that is being deleted, or 0; and how far that is */
@@ -479,6 +486,8 @@ int records_import_begin(Records *records, const char *file_name, int64_t now_ut
         records->import = (uint32_t) id;
         records->n_rejected = 0;
         records->n_uncommitted = 0;
+        records->batch_size = BATCH_SIZE_FIRST;
+        records->failed = 0;
         *ret_import = records->import;
         return 0;
 }
@@ -624,7 +633,26 @@ static int find_writes(Records *records, const Record *batch, size_t n_batch, Re
         return 0;
 }
 
-int records_import_batch(Records *records, Record *batch, size_t n_batch, RecordsCounts *counts) {
+static int64_t now_ns(void) {
+        struct timespec now = { 0 };
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* Rows in the order of time lie on few pages, scattered ones each on its own: that is a factor of thirty. */
+static void adapt_batch_size(Records *records, size_t n_batch, int64_t took_ns) {
+        if (took_ns > BATCH_SLOW_NS && n_batch / 2 < records->batch_size)
+                records->batch_size = n_batch / 2 > BATCH_SIZE_MIN ? n_batch / 2 : BATCH_SIZE_MIN;
+        else if (took_ns < BATCH_FAST_NS && n_batch >= records->batch_size)
+                records->batch_size = records->batch_size * 2 < RECORDS_BATCH_MAX ? records->batch_size * 2 : RECORDS_BATCH_MAX;
+}
+
+size_t records_batch_size(const Records *records) {
+        return records->batch_size;
+}
+
+static int import_batch(Records *records, Record *batch, size_t n_batch, RecordsCounts *counts) {
         RecordsCounts more = { 0 };
         Stats stats = records->stats;
         Write writes[RECORDS_BATCH_MAX];
@@ -678,7 +706,22 @@ int records_import_batch(Records *records, Record *batch, size_t n_batch, Record
         return 0;
 }
 
-int records_import_reject(Records *records, uint32_t line, const char *reason, const char *row) {
+static int note_failure(Records *records, int r) {
+        if (r && !records->failed)
+                records->failed = r;
+        return r;
+}
+
+int records_import_batch(Records *records, Record *batch, size_t n_batch, RecordsCounts *counts) {
+        int64_t begun_ns = now_ns();
+        int r;
+
+        r = import_batch(records, batch, n_batch, counts);
+        adapt_batch_size(records, n_batch, now_ns() - begun_ns);
+        return note_failure(records, r);
+}
+
+static int reject_row(Records *records, uint32_t line, const char *reason, const char *row) {
         int r;
 
         assert(records->import > 0);
@@ -706,6 +749,10 @@ int records_import_reject(Records *records, uint32_t line, const char *reason, c
         if (++records->n_uncommitted >= REJECTS_PER_COMMIT)
                 return commit(records, &records->stats);
         return 0;
+}
+
+int records_import_reject(Records *records, uint32_t line, const char *reason, const char *row) {
+        return note_failure(records, reject_row(records, line, reason, row));
 }
 
 static int finish(Records *records, const char *report_json) {
@@ -737,6 +784,8 @@ int records_import_finish(Records *records, const char *report_json) {
 
         assert(records->import > 0);
 
+        if (records->failed)
+                return records->failed;
         r = reserve_done(records, records->import);
         if (r)
                 return r;
@@ -832,6 +881,7 @@ static bool places_equal(const Place *a, const Place *b) {
         return a->local_ms == b->local_ms && memcmp(a->identity, b->identity, sizeof(a->identity)) == 0;
 }
 
+/* @place: borrowed while the statement runs: what it is compared with is read again for each row */
 static void seek_after(Records *records, uint8_t kind, const Place *place) {
         db_bind_int(records->after, 1, kind);
         db_bind_int(records->after, 2, place->local_ms);
@@ -1029,11 +1079,11 @@ static int read_kind(Records *records, Reading *reading, bool *ret_end) {
         cleanup(db_resetp) DbStatement *statement = records->after;
         RecordsCursor *cursor = reading->cursor;
         bool row = false, seen = false, given = false;
-        Place place = { .local_ms = cursor->local_ms };
+        Place begin = { .local_ms = cursor->local_ms }, place;
         int r;
 
-        memcpy(place.identity, cursor->identity, sizeof(place.identity));
-        seek_after(records, cursor->kind, &place);
+        memcpy(begin.identity, cursor->identity, sizeof(begin.identity));
+        seek_after(records, cursor->kind, &begin);
 
         *ret_end = false;
         for (;;) {

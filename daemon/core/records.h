@@ -15,7 +15,7 @@
 typedef struct Records Records;
 
 enum {
-        RECORDS_BATCH_MAX = 2000, /* rows in one records_import_batch(): about 5 ms */
+        RECORDS_BATCH_MAX = 2000, /* rows in one records_import_batch() at most; see records_batch_size() */
 
         RECORDS_E_KEY = 1,   /* not encrypted with this key, or altered */
         RECORDS_E_VERSION,   /* schema of a later program */
@@ -61,9 +61,15 @@ must_check int records_import_begin(Records *records, const char *file_name, int
  * A record equal in identity to one earlier in the same import: if equal in content it is a duplicate, else the later one counts.
  */
 must_check int records_import_batch(Records *records, Record *batch, size_t n_batch, RecordsCounts *counts);
+/**
+ * records_batch_size() - how many rows the next batch should have, so that it takes about 10 ms; at most RECORDS_BATCH_MAX
+ *
+ * Rows in the order of time go in at 2 us each, rows scattered over a large wallet at 50 us and more.
+ */
+size_t records_batch_size(const Records *records);
 /** records_import_reject() - keep a rejected row in the import's report; at most 10,000 are kept, all are counted */
 must_check int records_import_reject(Records *records, uint32_t line, const char *reason, const char *row);
-/** records_import_finish() - one small durable commit makes it visible. @report_json: kept with the import */
+/** records_import_finish() - one small durable commit makes it visible. @report_json: kept with the import. When a batch or a rejected row failed, that error: it can only be cancelled */
 must_check int records_import_finish(Records *records, const char *report_json);
 /** records_import_cancel() - it will be deleted in steps by records_cleanup_step() */
 void records_import_cancel(Records *records);

@@ -35,6 +35,7 @@ struct Connection {
         size_t n_out_fds;
         Call *call; /* under way */
         bool dead;
+        bool linger; /* the kernel closes it, when the process has ended */
 };
 
 struct Server {
@@ -54,7 +55,8 @@ static void connection_free(Connection *connection) {
         connection->server->n_connections--;
 
         sd_event_source_disable_unref(connection->source);
-        (void) close_fd(connection->fd);
+        if (!connection->linger)
+                (void) close_fd(connection->fd);
         for (size_t i = 0; i < connection->n_in_fds; i++)
                 (void) close_fd(connection->in_fds[i]);
         for (size_t i = 0; i < connection->n_out_fds; i++)
@@ -89,7 +91,8 @@ static void connection_kill(Connection *connection) {
         connection->dead = true;
         (void) sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(connection->server->reaper, SD_EVENT_ONESHOT);
-        (void) shutdown(connection->fd, SHUT_RDWR);
+        if (!connection->linger)
+                (void) shutdown(connection->fd, SHUT_RDWR);
         if (call) {
                 call->connection = NULL;
                 if (call->gone)
@@ -704,6 +707,11 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0)
                 connection_free(connection);
         return 0;
+}
+
+void call_linger(const Call *call) {
+        if (call->connection)
+                call->connection->linger = true;
 }
 
 void call_flush(Server *server, int timeout_ms) {

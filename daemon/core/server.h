@@ -85,6 +85,8 @@ int call_invalid(Call *call, const char *parameter);
 Call *call_free(Call *call);
 DEFINE_CLEANUP(Call *, call_free)
 
+/** call_linger() - the peer's connection ends with this process, not before: that is how it knows that memory is gone */
+void call_linger(const Call *call);
 /** call_flush() - wait (at most @timeout_ms) until the last answers are with the peer; for Lock, which ends the process */
 void call_flush(Server *server, int timeout_ms);
 
