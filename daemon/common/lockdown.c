@@ -506,7 +506,7 @@ static int restrict_files(const Profile *profile, const Lockdown *lockdown) {
 
 /* SCMP_ACT_TRAP in the core: say which call it was, once each, and let it fail with ENOSYS. */
 static void on_unknown_call(int signal_number, siginfo_t *info, void *context) {
-        static volatile sig_atomic_t said[1024];
+        static volatile sig_atomic_t said[1000];
         ucontext_t *uc = context;
         unsigned number = (unsigned) info->si_syscall;
 
@@ -521,15 +521,17 @@ static void on_unknown_call(int signal_number, siginfo_t *info, void *context) {
 #endif
 
         if (number < N_ELEMENTS(said) && !said[number]) {
-                char line[] = "carewalletd: core: unknown system call     , answered with ENOSYS\n";
-                char *digit = strchr(line, ',');
+                static const char before[] = "carewalletd: core: unknown system call ", after[] = ", answered with ENOSYS\n";
+                char line[sizeof(before) + 8 + sizeof(after)];
+                size_t n = sizeof(before) - 1;
 
                 said[number] = 1;
-                do {
-                        *--digit = (char) ('0' + number % 10);
-                        number /= 10;
-                } while (number > 0);
-                (void) !write(STDERR_FILENO, line, sizeof(line) - 1);
+                memcpy(line, before, n);
+                for (unsigned unit = 100; unit > 0; unit /= 10) /* no stdio in a signal handler */
+                        if (number >= unit)
+                                line[n++] = (char) ('0' + number / unit % 10);
+                memcpy(line + n, after, sizeof(after) - 1);
+                (void) !write(STDERR_FILENO, line, n + sizeof(after) - 1);
         }
 }
 
