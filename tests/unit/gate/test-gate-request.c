@@ -26,7 +26,7 @@ static const RequestHead *get(const char *uri) {
 }
 
 static const RequestHead *post(const char *form) {
-        char body[1024], length[16];
+        char body[1024], length[24];
 
         (void) snprintf(body, sizeof(body), "%s", form);
         (void) snprintf(length, sizeof(length), "%zu", strlen(form));
