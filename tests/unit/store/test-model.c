@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Random histories of imports, against a model that is a plain array. CAREWALLET_TEST_SEED picks another history. */
+
+#include "store.h"
+
+#include "daemon/core/records.h"
+
+#define T0 INT64_C(1647216000000)
+
+enum {
+        N_OPERATIONS = 10000,
+        N_KINDS = 3,
+        N_TIMES = 40,
+        N_IDENTITIES = 3,
+        N_KEYS = N_KINDS * N_TIMES * N_IDENTITIES, /* in the order in which records are read */
+        NOTHING = -1,
+};
+
+static const uint8_t kinds[N_KINDS] = { RECORD_CGM, RECORD_BOLUS, RECORD_NOTE };
+
+typedef struct Model {
+        int visible[N_KEYS]; /* content, or NOTHING */
+        int staged[N_KEYS];
+        bool running;
+        Records *records;
+        const char *folder;
+        uint32_t random;
+} Model;
+
+static unsigned below(Model *model, unsigned n) { /* xorshift32 */
+        model->random ^= model->random << 13;
+        model->random ^= model->random >> 17;
+        model->random ^= model->random << 5;
+        return model->random % n;
+}
+
+static Record record_of(int key, int content) {
+        static const uint8_t payloads[2][5] = { { FIELD_ISIG, 1, 2, 3, 4 }, { FIELD_ISIG, 9, 9, 9, 9 } };
+        Record record = {
+                .kind = kinds[key / (N_TIMES * N_IDENTITIES)],
+                .flags = RECORD_HAS_VALUE,
+                .value_milli = content / 3,
+                .local_ms = T0 + key / N_IDENTITIES % N_TIMES,
+                .utc_ms = T0,
+        };
+
+        record.identity[3] = (uint8_t) (key % N_IDENTITIES);
+        if (content % 3 > 0) {
+                record.payload = payloads[content % 3 - 1];
+                record.n_payload = 5;
+        }
+        return record;
+}
+
+static int key_of_record(const Record *record) {
+        int kind = record->kind == RECORD_CGM ? 0 : record->kind == RECORD_BOLUS ? 1 : 2;
+
+        return (kind * N_TIMES + (int) (record->local_ms - T0)) * N_IDENTITIES + record->identity[3];
+}
+
+static int content_of(const Record *record) {
+        return record->value_milli * 3 + (record->n_payload == 0 ? 0 : record->payload[1] == 1 ? 1 : 2);
+}
+
+static void import_some(Model *model) {
+        unsigned n = 1 + below(model, below(model, 4) ? 20 : 300);
+        RecordsCounts expected = { 0 }, counts = { 0 };
+        Record batch[300];
+
+        for (unsigned i = 0; i < n; i++) {
+                int key = (int) below(model, N_KEYS), content = (int) below(model, 6);
+                int *staged = &model->staged[key];
+                int now = *staged != NOTHING ? *staged : model->visible[key];
+                uint8_t kind = kinds[key / (N_TIMES * N_IDENTITIES)];
+
+                batch[i] = record_of(key, content);
+                if (now == content)
+                        expected.n_duplicates[kind]++;
+                else {
+                        if (now == NOTHING)
+                                expected.n_inserted[kind]++;
+                        else
+                                expected.n_superseded[kind]++;
+                        *staged = content;
+                }
+        }
+        ok(records_import_batch(model->records, batch, n, &counts));
+        assert_memory_equal(&counts, &expected, sizeof(counts));
+}
+
+typedef struct Reader {
+        Model *model;
+        const RecordsQuery *query;
+        int key; /* the next that can come */
+        unsigned n_left;
+} Reader;
+
+static bool wanted(const Reader *reader, int key) {
+        Record record = record_of(key, 0);
+
+        return reader->model->visible[key] != NOTHING && reader->query->kinds & RECORD_KIND_BIT(record.kind) &&
+               record.local_ms >= reader->query->from_local_ms && record.local_ms < reader->query->to_local_ms;
+}
+
+static int read_one(const Record *record, void *userdata) {
+        Reader *reader = userdata;
+
+        if (reader->n_left == 0)
+                return 1;
+        reader->n_left--;
+        while (reader->key < N_KEYS && !wanted(reader, reader->key))
+                reader->key++;
+        assert_int_equal(key_of_record(record), reader->key);
+        assert_int_equal(content_of(record), reader->model->visible[reader->key]);
+        reader->key++;
+        return 0;
+}
+
+static void read_some(Model *model) {
+        const RecordsQuery query = {
+                .kinds = below(model, 16) << 1 | RECORD_KIND_BIT(kinds[below(model, N_KINDS)]) | (below(model, 2) ? RECORD_ALL_KINDS : 0),
+                .from_local_ms = below(model, 3) ? T0 + below(model, N_TIMES) : INT64_MIN,
+                .to_local_ms = below(model, 3) ? T0 + below(model, N_TIMES + 2) : INT64_MAX,
+        };
+        Reader reader = { .model = model, .query = &query };
+        unsigned n_max = 1 + below(model, 50);
+        RecordsCursor cursor = { 0 };
+
+        while (!cursor.ended) {
+                reader.n_left = below(model, 3) ? UINT32_MAX : 1 + below(model, 5);
+                ok(records_read(model->records, &query, &cursor, n_max, read_one, &reader));
+        }
+        while (reader.key < N_KEYS && !wanted(&reader, reader.key))
+                reader.key++;
+        assert_int_equal(reader.key, N_KEYS); /* none is missing at the end */
+}
+
+static void check_counts(Model *model) {
+        uint64_t counts[N_RECORD_KINDS], expected[N_RECORD_KINDS] = { 0 };
+        int64_t first = 0, last = 0;
+        bool any = false, glucose = false;
+
+        for (int key = 0; key < N_KEYS; key++)
+                if (model->visible[key] != NOTHING) {
+                        expected[kinds[key / (N_TIMES * N_IDENTITIES)]]++;
+                        glucose = glucose || key < N_TIMES * N_IDENTITIES;
+                }
+        records_count(model->records, counts);
+        assert_memory_equal(counts, expected, sizeof(counts));
+
+        ok(records_range(model->records, &any, &first, &last));
+        for (int key = 0; key < N_KEYS; key++)
+                if (model->visible[key] != NOTHING && (!glucose || key < N_TIMES * N_IDENTITIES)) {
+                        Record record = record_of(key, 0);
+
+                        assert_true(any && record.local_ms >= first && record.local_ms <= last);
+                }
+}
+
+static void forget_staged(Model *model) {
+        for (int key = 0; key < N_KEYS; key++)
+                model->staged[key] = NOTHING;
+        model->running = false;
+}
+
+static void operate(Model *model) {
+        unsigned what = below(model, 100);
+        uint32_t import;
+
+        if (what < 40) {
+                if (!model->running)
+                        ok(records_import_begin(model->records, "f", T0, &import));
+                model->running = true;
+                import_some(model);
+        } else if (what < 50 && model->running)
+                ok(records_import_reject(model->records, what, "reason", "row"));
+        else if (what < 62 && model->running) {
+                ok(records_import_finish(model->records, "{}"));
+                for (int key = 0; key < N_KEYS; key++)
+                        if (model->staged[key] != NOTHING)
+                                model->visible[key] = model->staged[key];
+                forget_staged(model);
+        } else if (what < 68 && model->running) {
+                records_import_cancel(model->records);
+                forget_staged(model);
+        } else if (what < 80)
+                assert_true(records_cleanup_step(model->records) >= 0);
+        else if (what < 98)
+                read_some(model);
+        else {
+                cleanup(secret_freep) Secret *key = key_of(1);
+
+                model->records = records_close(model->records);
+                forget_staged(model);
+                ok(records_open(&model->records, model->folder, key));
+        }
+        check_counts(model);
+}
+
+static void every_history_is_what_the_model_says(void **state) {
+        cleanup(secret_freep) Secret *key = key_of(1);
+        const char *seed = getenv("CAREWALLET_TEST_SEED");
+        Model model = { .folder = *state, .random = seed ? (uint32_t) strtoul(seed, NULL, 10) | 1 : 20220314 };
+        int r;
+
+        print_message("seed %u\n", model.random);
+        ok(records_open(&model.records, model.folder, key));
+        for (int i = 0; i < N_KEYS; i++)
+                model.visible[i] = NOTHING;
+        forget_staged(&model);
+
+        for (unsigned i = 0; i < N_OPERATIONS; i++)
+                operate(&model);
+
+        records_import_cancel(model.records);
+        do
+                r = records_cleanup_step(model.records);
+        while (r == 1);
+        ok(r);
+        read_some(&model);
+        records_close(model.records);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                in_folder(every_history_is_what_the_model_says),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
