@@ -144,9 +144,9 @@ def open_gate(w, name='bench', preset_args=('--last', '90d')):
         """A provider with a grant and an open gate: (key, jwt)."""
         key = dpop.Key()
         w.cli('provider', 'add', name, '--key', key.write_jwk(w.path(f'{name}.jwk')))
-        path = w.grant(name, *preset_args)
         if not w.gate:
                 w.gate_on()
+        path = w.grant(name, *preset_args)
         with open(path) as f:
                 return key, f.read().strip()
 

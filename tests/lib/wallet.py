@@ -6,8 +6,8 @@
                 w.cli('import', 'year.csv')
                 w.json('status')['records']
                 p = w.provider('endo-clinic')           # keygen and provider add
+                w.gate_on()                             # '127.0.0.1:port'; before the grant, which then names it
                 grant = w.grant('endo-clinic')          # path of the grant's file
-                w.gate_on()                             # '127.0.0.1:port'
                 p.redeem(grant, 'ndjson').rows          # what the provider got
 
 The programs are those of the build directory in CAREWALLET_BUILD (default: build/ in the source tree). Reference data

@@ -93,17 +93,17 @@ clinic keygen --out provider.key
 cp "$dir/clinic/provider.jwk" "$dir/patient/endo-clinic.jwk"
 patient provider add endo-clinic --key endo-clinic.jwk
 
+step "The gate is off until the patient opens it"
+patient gate on --listen "$gate"
+
 step "The patient lets the clinic see the last 90 days, for 30 days from now"
 patient grant endo-clinic --preset endocrinologist --for 30d --last 90d --yes --out endo-clinic.grant
 
 step "What would the clinic get at this moment? The preview takes the real path"
 patient preview endo-clinic
 
-step "The gate is off until the patient opens it" "The grant goes to the clinic by any way; to anybody else it is worth nothing."
-patient gate on --listen "$gate"
+step "The clinic redeems the grant" "It came by any way, such as mail: to anybody else it is worth nothing."
 cp "$dir/patient/endo-clinic.grant" "$dir/clinic/"
-
-step "The clinic redeems the grant"
 clinic redeem endo-clinic.grant --key provider.key --format summary --out summary.json
 printf '%s\n' "$(cat "$dir/clinic/summary.json")"
 clinic redeem endo-clinic.grant --key provider.key --format ndjson --out slice.ndjson
