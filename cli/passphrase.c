@@ -3,6 +3,7 @@
 #include "passphrase.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <termios.h>
 
@@ -12,8 +13,11 @@ static void on_signal(int number) {
         caught = number;
 }
 
-/* One read(2) more than fits tells a long secret from one that just fits. */
-static int read_secret(int fd, bool line, Secret **ret, size_t *ret_n) {
+/*
+ * One read(2) more than fits tells a long secret from one that just fits. @mask: NULL, or @fd is a terminal that is read
+ * to the end of a line, and these signals are blocked but while we wait: none slips in between looking and waiting.
+ */
+static int read_secret(int fd, const sigset_t *mask, Secret **ret, size_t *ret_n) {
         cleanup(secret_freep) Secret *secret = NULL;
         size_t n = 0;
         int r;
@@ -23,18 +27,22 @@ static int read_secret(int fd, bool line, Secret **ret, size_t *ret_n) {
                 return r;
 
         for (;;) {
-                ssize_t l = read(fd, secret_data(secret) + n, secret_size(secret) - n);
+                struct pollfd waiting = {.fd = fd, .events = POLLIN};
+                ssize_t l;
 
+                if (mask && ppoll(&waiting, 1, NULL, mask) < 0)
+                        return -errno;
+                l = read(fd, secret_data(secret) + n, secret_size(secret) - n);
                 if (l < 0) {
-                        if (errno == EINTR && !line)
+                        if (errno == EINTR)
                                 continue;
                         return -errno;
                 }
                 n += (size_t) l;
-                if (l == 0 || n == secret_size(secret) || (line && n > 0 && secret_data(secret)[n - 1] == '\n'))
+                if (l == 0 || n == secret_size(secret) || (mask && secret_data(secret)[n - 1] == '\n'))
                         break;
         }
-        if (line && n == 0)
+        if (mask && n == 0)
                 return PASSPHRASE_E_INTERRUPTED;
         if (n > 0 && secret_data(secret)[n - 1] == '\n')
                 n--;
@@ -49,7 +57,7 @@ static int read_secret(int fd, bool line, Secret **ret, size_t *ret_n) {
 }
 
 int passphrase_read(int fd, Secret **ret, size_t *ret_n) {
-        return read_secret(fd, false, ret, ret_n);
+        return read_secret(fd, NULL, ret, ret_n);
 }
 
 bool passphrase_can_ask(void) {
@@ -66,15 +74,20 @@ int passphrase_ask(const char *prompt, Secret **ret, size_t *ret_n) {
         struct sigaction action = {.sa_handler = on_signal}, old[N_ELEMENTS(signals)];
         struct termios shown, hidden;
         cleanup(close_fdp) int fd = -1;
+        sigset_t blocked, mask;
         int r, number;
 
         fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (fd < 0)
                 return PASSPHRASE_E_TERMINAL;
+        (void) sigemptyset(&blocked);
+        for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+                (void) sigaddset(&blocked, signals[i]);
 
         do {
                 caught = 0;
-                for (size_t i = 0; i < N_ELEMENTS(signals); i++) /* without SA_RESTART: they end the read */
+                (void) sigprocmask(SIG_BLOCK, &blocked, &mask);
+                for (size_t i = 0; i < N_ELEMENTS(signals); i++)
                         (void) sigaction(signals[i], &action, &old[i]);
 
                 if (tcgetattr(fd, &shown) < 0)
@@ -84,7 +97,7 @@ int passphrase_ask(const char *prompt, Secret **ret, size_t *ret_n) {
                         hidden.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK | ECHONL);
                         (void) tcsetattr(fd, TCSAFLUSH, &hidden);
                         say(fd, prompt);
-                        r = caught ? -EINTR : read_secret(fd, true, ret, ret_n);
+                        r = read_secret(fd, &mask, ret, ret_n);
                         (void) tcsetattr(fd, TCSAFLUSH, &shown);
                         say(fd, "\n");
                 }
@@ -92,6 +105,7 @@ int passphrase_ask(const char *prompt, Secret **ret, size_t *ret_n) {
                 number = caught;
                 for (size_t i = 0; i < N_ELEMENTS(signals); i++)
                         (void) sigaction(signals[i], &old[i], NULL);
+                (void) sigprocmask(SIG_SETMASK, &mask, NULL); /* what came after the line takes effect here */
                 if (number)
                         (void) raise(number); /* ends us, or stops us until there is a SIGCONT */
         } while (r == -EINTR);
