@@ -115,7 +115,7 @@ RAW_KINDS = {
     "Rewind": "device_event", "ChangeTime": "device_event", "ChangeTimeGH": "device_event",
     "ChangeBatteryEnable": "device_event", "ChangeBatteryEnableGH": "device_event",
     "JournalEntryPumpLowBattery": "device_event", "JournalEntryPumpLowReservoir": "device_event",
-    "SelfTest": "device_event", "SensorStatus": "device_event",
+    "JournalEntryOtherMarker": "note", "SelfTest": "device_event", "SensorStatus": "device_event",
 }
 
 
@@ -137,6 +137,8 @@ def legacy_kind(row):
         return kind, row["BG Reading"], "mg/dL"
     if raw_type == "CalBGForPH":
         return kind, row["Sensor Calibration BG"], "mg/dL"
+    if raw_type == "JournalEntryMealMarker":
+        return kind, raw["CARB_INPUT"], "g"
     if raw_type == "CalBGForGH":
         return kind, raw["AMOUNT"], "mg/dL"
     if raw_type == "GlucoseSensorData":

@@ -431,7 +431,9 @@ static int finish(Window *w, Slot *slot, bool is_twin, uint32_t into) {
 
         for (int16_t i = slot->first_part; i != NOWHERE && r == 0; i = w->slots[i].next_part) {
                 w->slots[i].state = SLOT_DONE;
-                r = report_merged(w, w->slots[i].line, into, kind);
+                /* an extra record's row is accounted for by its first one */
+                if (!w->slots[i].is_extra)
+                        r = report_merged(w, w->slots[i].line, into, kind);
         }
         return r;
 }
@@ -516,6 +518,8 @@ static int compare_members(const void *a, const void *b, void *userdata) {
 static const char *no_record(const Slot *slot) {
         int64_t wait_ms = (INT64_C(3600) + slot->duration_s) * 1000;
 
+        if (slot->is_extra)
+                return NULL;
         if (slot->is_part_only)
                 return "part of a bolus estimate that is not in this export";
         if (slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms)

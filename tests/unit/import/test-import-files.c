@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What becomes of whole files: the project's own small ones in tests/data/carelink, and broken ones made here. */
+
+#include "collect.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* Two columns of glucose, and what the tests below fill in. */
+#define HEAD "-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;BG Reading (mg/dL);Sensor Glucose (mg/dL);Bolus Type;" \
+             "Bolus Volume Selected (U);Bolus Volume Delivered (U);Bolus Number;Event Marker\n"
+
+static int berlin(void **state) {
+        (void) state;
+        return zone_load("Europe/Berlin");
+}
+
+static void a_pump_s_file_becomes_the_records_it_holds(void **state) {
+        Imported i;
+        const Got *got;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        assert_int_equal(i.r, 0);
+        assert_string_equal(i.end.format, "CareLink CSV (2018 and later)");
+        assert_int_equal(i.end.n_rows, 35);
+        assert_int_equal(i.end.n_rejected, 0);
+        assert_int_equal(i.n_sources, 2);
+
+        got = got_at(&i, 41, false);
+        assert_value(got, RECORD_CGM, RECORD_UNIT_MG_DL, 86000);
+        assert_number(got, FIELD_ISIG, 16900);
+        assert_int_equal(got->record.offset_min, 120);
+        assert_int_equal(got->record.utc_ms, INT64_C(1746289205000)); /* 2025-05-03T16:20:05Z */
+
+        /* prime with four decimals: rounded, and kept as printed */
+        got = got_at(&i, 25, false);
+        assert_value(got, RECORD_DEVICE_EVENT, RECORD_UNIT_INSULIN, 9649);
+        assert_number(got, FIELD_TYPE, TOKEN_PRIME);
+        assert_number(got, FIELD_VOLUME, 252250);
+        assert_text(got, FIELD_EXTRA, "Prime Volume Delivered=9.6494");
+
+        got = got_at(&i, 28, false);
+        assert_value(got, RECORD_BASAL, RECORD_UNIT_PERCENT, 50000);
+        assert_number(got, FIELD_DURATION_S, 5400);
+        assert_number(got_at(&i, 31, false), FIELD_TYPE, TOKEN_OTHER);
+        assert_text(got_at(&i, 33, false), FIELD_NEW_TIME, "2025-05-02T23:59:30");
+        assert_text(got_at(&i, 46, false), FIELD_EXCEPTION, "SENSOR_INIT_CODE");
+        imported_done(&i);
+}
+
+static void insulin_is_counted_once(void **state) {
+        int64_t milli = 0;
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        for (size_t n = 0; n != i.n; n++)
+                if (i.records[n].record.kind == RECORD_BOLUS)
+                        milli += i.records[n].record.value_milli;
+        assert_int_equal(milli, 1475 + 1300 + 1925);
+
+        /* selected and delivered are one record, at the time of delivery */
+        got = got_at(&i, 22, false);
+        assert_value(got, RECORD_BOLUS, RECORD_UNIT_INSULIN, 1925);
+        assert_number(got, FIELD_PROGRAMMED, 1925);
+        assert_number(got, FIELD_DELIVERED, 1925);
+        assert_number(got, FIELD_NUMBER, 33);
+        assert_number(got, FIELD_START_DELAY_S, 78);
+
+        /* a dual wave is two, the second one was stopped */
+        assert_number(got_at(&i, 15, false), FIELD_TYPE, TOKEN_DUAL_NORMAL);
+        got = got_at(&i, 13, false);
+        assert_value(got, RECORD_BOLUS, RECORD_UNIT_INSULIN, 1475);
+        assert_number(got, FIELD_TYPE, TOKEN_DUAL_SQUARE);
+        assert_number(got, FIELD_PROGRAMMED, 1950);
+        assert_number(got, FIELD_DURATION_S, 3180);
+        assert_text(got, FIELD_REASON, "User Request");
+        assert_text(got, FIELD_EXTRA, "duration_s=9000");
+
+        /* selected and never delivered: wanted, not given */
+        got = got_at(&i, 30, false);
+        assert_int_equal(got->record.flags, 0);
+        assert_number(got, FIELD_TYPE, TOKEN_SELECTED_ONLY);
+        assert_number(got, FIELD_PROGRAMMED, 4000);
+
+        /* the day's total is no bolus */
+        got = got_at(&i, 37, false);
+        assert_value(got, RECORD_DEVICE_EVENT, RECORD_UNIT_INSULIN, 8454);
+        assert_number(got, FIELD_TYPE, TOKEN_DAILY_AUTO_TOTAL);
+        imported_done(&i);
+}
+
+static void one_reading_of_a_meter_is_one_fingerstick(void **state) {
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        assert_int_equal(i.end.n_records[RECORD_FINGERSTICK], 1);
+        assert_int_equal(i.end.n_merged[RECORD_FINGERSTICK], 2);
+        got = got_at(&i, 12, false);
+        assert_value(got, RECORD_FINGERSTICK, RECORD_UNIT_MG_DL, 142000);
+        assert_text(got, FIELD_GLUCOSE_SOURCE, "BG_READIN_RECEIVED,BG_SENT_FOR_CALIB,USER_ACCEPTED_REMOTE_BG");
+        assert_text(got, FIELD_LINKED_METER, "00000000007");
+        assert_value(got_at(&i, 9, false), RECORD_CALIBRATION, RECORD_UNIT_MG_DL, 142000);
+        imported_done(&i);
+}
+
+static void an_estimate_s_two_rows_are_one_and_its_meal_is_carbs(void **state) {
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        got = got_at(&i, 19, false);
+        assert_value(got, RECORD_WIZARD, RECORD_UNIT_INSULIN, 3250);
+        assert_number(got, FIELD_CARBS, 35000);
+        assert_number(got, FIELD_SENSITIVITY, 50000);
+        assert_number(got, FIELD_TARGET_LOW, 90000);
+        assert_number(got, FIELD_CORRECTION_ESTIMATE, -425);
+        assert_number(got, FIELD_UNABSORBED, -250);
+        assert_number(got, FIELD_FINAL_ESTIMATE, 3250);
+        assert_text(got, FIELD_STEP, "STEP_0_POINT_025");
+        assert_no_field(got, FIELD_GLUCOSE_INPUT); /* 0: none was given */
+        assert_value(got_at(&i, 19, true), RECORD_CARBS, RECORD_UNIT_GRAM, 35000);
+        imported_done(&i);
+}
+
+static void codes_are_never_numbers(void **state) {
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        assert_int_equal(got_at(&i, 42, false)->record.flags, 0); /* 0 */
+        assert_int_equal(got_at(&i, 43, false)->record.flags, RECORD_CODE_HIGH);
+        imported_done(&i);
+
+        import_text(&i, HEAD "0;2025/05/03;10:00:00;LO;;;;;;\n1;2025/05/03;09:00:00;;0,0;;;;;\n2;2025/05/03;08:00:00;;abc;;;;;\n"
+                             "3;2025/05/03;07:00:00;>400;;;;;;\n");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(got_at(&i, 3, false)->record.flags, RECORD_CODE_LOW);
+        assert_int_equal(got_at(&i, 4, false)->record.flags, 0);
+        assert_int_equal(got_at(&i, 6, false)->record.flags, RECORD_CODE_HIGH);
+        assert_int_equal(i.n_rejected, 1);
+        assert_int_equal(i.rejected_line, 5);
+        assert_string_equal(i.reason, "column Sensor Glucose: \"abc\" is no glucose value");
+        assert_string_equal(i.row, "2;2025/05/03;08:00:00;;abc;;;;;");
+        imported_done(&i);
+}
+
+static void a_serial_in_a_text_stays_in_the_wallet(void **state) {
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        got = got_at(&i, 29, false);
+        assert_text(got, FIELD_TEXT_DEVICE, "Glucose Sensor Transmitter was added");
+        assert_text(got, FIELD_EXTRA, "BLE Network Device=Glucose Sensor Transmitter (GT0000006M) was added");
+        imported_done(&i);
+
+        import_data(&i, "legacy-v1.0.1.csv");
+        got = got_at(&i, 19, false);
+        assert_text(got, FIELD_SETTING, "CurrentSensorTransmitterID");
+        assert_no_field(got, FIELD_SETTING_VALUE);
+        assert_text(got, FIELD_RAW_VALUES, "TRANSMITTER_ID=2172258");
+        imported_done(&i);
+}
+
+static void pens_and_points_and_mmol_are_read(void **state) {
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pens-mmol-comma.csv");
+        assert_int_equal(i.r, 0);
+        assert_value(got_at(&i, 8, false), RECORD_NOTE, RECORD_UNIT_INSULIN, 27000);
+        assert_value(got_at(&i, 8, true), RECORD_BOLUS, RECORD_UNIT_INSULIN, 27000);
+        assert_number(got_at(&i, 8, true), FIELD_TYPE, TOKEN_INJECTION);
+        assert_value(got_at(&i, 9, true), RECORD_CARBS, RECORD_UNIT_GRAM, 12500);
+        assert_number(got_at(&i, 10, false), FIELD_MARKER_TYPE, TOKEN_EXERCISE);
+        assert_value(got_at(&i, 11, false), RECORD_FINGERSTICK, RECORD_UNIT_MMOL_L, 11500);
+        assert_number(got_at(&i, 12, false), FIELD_CODE, 1003);
+        assert_value(got_at(&i, 16, false), RECORD_CGM, RECORD_UNIT_MMOL_L, 4940);
+        assert_int_equal(got_at(&i, 16, false)->record.decimals, 2);
+        imported_done(&i);
+}
+
+static void the_legacy_form_is_read_from_its_raw_values(void **state) {
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "legacy-v1.0.1.csv");
+        assert_int_equal(i.r, 0);
+        assert_string_equal(i.end.format, "CareLink CSV v1.0.1");
+        assert_int_equal(i.end.n_rows, 18);
+
+        assert_value(got_at(&i, 12, false), RECORD_DEVICE_EVENT, RECORD_UNIT_INSULIN, 40625); /* not 40.6 */
+        assert_value(got_at(&i, 13, false), RECORD_BASAL, RECORD_UNIT_INSULIN_PER_HOUR, 750);
+        assert_value(got_at(&i, 14, false), RECORD_FINGERSTICK, RECORD_UNIT_MG_DL, 134000);
+        assert_int_equal(i.end.n_merged[RECORD_FINGERSTICK], 1);
+        assert_value(got_at(&i, 16, false), RECORD_BOLUS, RECORD_UNIT_INSULIN, 5400);
+        got = got_at(&i, 17, false);
+        assert_value(got, RECORD_WIZARD, RECORD_UNIT_INSULIN, 5700);
+        assert_number(got, FIELD_GLUCOSE_INPUT, 134000);
+        assert_text(got, FIELD_EXTRA, "unabsorbed 1=0.65 U, 291 of 300 min");
+        assert_value(got_at(&i, 22, false), RECORD_BASAL, RECORD_UNIT_PERCENT, 50000);
+        assert_int_equal(i.end.n_merged[RECORD_BASAL], 1);
+        assert_value(got_at(&i, 23, false), RECORD_CGM, RECORD_UNIT_MG_DL, 192000);
+        assert_text(got_at(&i, 23, false), FIELD_RAW_VALUES, "VCNTR=-0.525, BACKFILL_INDICATOR=false");
+        assert_int_equal(got_at(&i, 24, false)->record.flags, RECORD_CODE_HIGH);
+        assert_int_equal(got_at(&i, 25, false)->record.flags, RECORD_CODE_LOW);
+        assert_number(got_at(&i, 26, false), FIELD_CODE, 4);
+        assert_number(got_at(&i, 27, false), FIELD_CLEARED, TOKEN_YES);
+        assert_number(got_at(&i, 28, false), FIELD_TYPE, TOKEN_SUSPEND);
+        assert_text(got_at(&i, 12, false), FIELD_RAW_KEY, "1465000001/53766239/80");
+        imported_done(&i);
+}
+
+static void an_hour_shown_twice_keeps_both_its_readings(void **state) {
+        Imported i;
+
+        (void) state;
+        import_data(&i, "clock-back-mgdl.csv");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.end.n_records[RECORD_CGM], 24);
+        for (uint32_t line = 8; line != 32; line++) {
+                const Record *record = &got_at(&i, line, false)->record;
+
+                /* a reading every 15 minutes of UTC, whatever the clock shows: the last at 03:45Z */
+                assert_int_equal(record->utc_ms, INT64_C(1761450300000) - (line - 8) * INT64_C(900000));
+                assert_int_equal(record->clock, line >= 16 && line < 24 ? RECORD_CLOCK_REPEATED : RECORD_CLOCK_ZONE);
+                assert_int_equal(record->identity[8], line >= 16 && line < 20);
+        }
+        imported_done(&i);
+
+        /* alone, nothing tells which of the two it is */
+        import_text(&i, HEAD "0;2025/10/26;02:30:00;;120;;;;;\n");
+        assert_int_equal(got_at(&i, 3, false)->record.clock, RECORD_CLOCK_AMBIGUOUS);
+        assert_int_equal(got_at(&i, 3, false)->record.offset_min, 120);
+        imported_done(&i);
+}
+
+static void rows_before_the_clock_was_set_and_from_the_future_are_told_apart(void **state) {
+        Imported i;
+
+        (void) state;
+        import_text(&i, HEAD "0;2025/10/20;02:30:00;;120;;;;;\n1;2016/01/01;00:01:10;;120;;;;;\n2;2026/11/24;02:30:00;;120;;;;;\n"
+                             "3;2026/11/22;02:30:00;;120;;;;;\n");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(got_at(&i, 4, false)->record.clock, RECORD_CLOCK_UNSET);
+        assert_int_equal(i.n_rejected, 1);
+        assert_int_equal(i.rejected_line, 5);
+        assert_string_equal(i.reason, "its time is in the future");
+        imported_done(&i);
+}
+
+/* The file's lines, but only those whose number is in a range (headers stay). */
+static void import_part(Imported *i, const char *name, uint32_t from, uint32_t to, bool is_reversed) {
+        char path[512], *text, *part, *line, *save;
+        char *rows[64];
+        unsigned n_rows = 0;
+        uint32_t number = 0;
+        size_t n = 0, at = 0;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", TEST_DATA, name);
+        text = read_file(path, &n);
+        part = malloc(n + 128);
+        assert_non_null(part);
+
+        /* strtok_r skips empty lines; nothing here depends on their number */
+        for (line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
+                bool is_row = line[0] >= '0' && line[0] <= '9';
+
+                if (!is_row) {
+                        while (n_rows)
+                                at += (size_t) sprintf(part + at, "%s\n", rows[--n_rows]);
+                        at += (size_t) sprintf(part + at, "%s\n", line);
+                        continue;
+                }
+                number++;
+                if (number < from || number >= to)
+                        continue;
+                if (is_reversed)
+                        rows[n_rows++] = line;
+                else
+                        at += (size_t) sprintf(part + at, "%s\n", line);
+        }
+        while (n_rows)
+                at += (size_t) sprintf(part + at, "%s\n", rows[--n_rows]);
+
+        import_bytes(i, part, at);
+        free(part);
+        free(text);
+}
+
+static void exports_that_overlap_add_nothing(void **state) {
+        static const char *const names[] = { "pump-mgdl-semicolon.csv", "pens-mmol-comma.csv", "legacy-v1.0.1.csv" };
+
+        (void) state;
+        for (size_t n = 0; n != N_ELEMENTS(names); n++) {
+                Imported whole, part;
+
+                import_data(&whole, names[n]);
+                assert_int_equal(whole.r, 0);
+
+                import_part(&part, names[n], 0, 99, true);
+                assert_int_equal(part.n, whole.n);
+                assert_adds_nothing(&whole, &part);
+                imported_done(&part);
+
+                /* cut where no bolus is being delivered and no two rows share a second */
+                import_part(&part, names[n], 0, n == 0 ? 18 : n == 1 ? 3 : 9, false);
+                assert_int_equal(part.r, 0);
+                assert_adds_nothing(&whole, &part);
+                imported_done(&part);
+                import_part(&part, names[n], n == 0 ? 14 : n == 1 ? 3 : 5, 99, false);
+                assert_int_equal(part.r, 0);
+                assert_adds_nothing(&whole, &part);
+                imported_done(&part);
+                imported_done(&whole);
+        }
+}
+
+static void a_bolus_that_is_still_being_delivered_waits_for_the_next_export(void **state) {
+        Imported whole, part;
+
+        (void) state;
+        import_data(&whole, "pump-mgdl-semicolon.csv");
+        /* the newest row is the selection of a bolus */
+        import_part(&part, "pump-mgdl-semicolon.csv", 16, 99, false);
+        assert_int_equal(part.n_rejected, 1);
+        assert_true(strstr(part.reason, "just selected"));
+        assert_adds_nothing(&whole, &part);
+        imported_done(&part);
+        imported_done(&whole);
+}
+
+static void equal_moments_get_ordinals_by_content(void **state) {
+        Imported a, b;
+
+        (void) state;
+        import_text(&a, HEAD "0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;10:00:00;;120;;;;;\n2;2025/05/03;10:00:00;;120;;;;;\n");
+        import_text(&b, HEAD "7;2025/05/03;10:00:00;;120;;;;;\n8;2025/05/03;10:00:00;;100;;;;;\n");
+        assert_int_equal(a.end.n_records[RECORD_CGM], 2);
+        assert_int_equal(a.end.n_merged[RECORD_CGM], 1); /* the same row again */
+        assert_int_equal(b.n, 2);
+        assert_adds_nothing(&a, &b);
+        assert_memory_not_equal(b.records[0].record.identity, b.records[1].record.identity, RECORD_IDENTITY_SIZE);
+        imported_done(&a);
+        imported_done(&b);
+}
+
+static void a_correction_keeps_its_identity(void **state) {
+        Imported a, b;
+
+        (void) state;
+        import_text(&a, HEAD "0;2025/05/03;10:00:00;;100;;;;;\n");
+        import_text(&b, HEAD "0;2025/05/03;10:00:00;;104;;;;;\n");
+        assert_memory_equal(a.records[0].record.identity, b.records[0].record.identity, RECORD_IDENTITY_SIZE);
+        assert_int_not_equal(a.records[0].record.value_milli, b.records[0].record.value_milli);
+        imported_done(&a);
+        imported_done(&b);
+}
+
+static void refused(const char *text, size_t n, const char *because) {
+        Imported i;
+
+        import_bytes(&i, text, n);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        if (!strstr(i.refusal, because))
+                fail_msg("\"%s\" does not say \"%s\"", i.refusal, because);
+        imported_done(&i);
+}
+
+#define REFUSED(text, because) refused(text, sizeof(text) - 1, because)
+
+static void units_that_contradict_the_values_are_refused(void **state) {
+        static const char word[] = HEAD "0;2025/05/03;10:00:00;;5,5;;;;;\n";
+        Imported i;
+        int fd;
+
+        (void) state;
+        REFUSED(HEAD "0;2025/05/03;10:00:00;;5,5;;;;;\n1;2025/05/03;09:55:00;;6,1;;;;;\n", "Column \"Sensor Glucose (mg/dL)\"");
+        REFUSED("Index;Date;Time;Sensor Glucose (mmol/L)\n0;2025/05/03;10:00:00;120\n", "Column \"Sensor Glucose (mmol/L)\"");
+        REFUSED("Index;Date;Time;Sensor Glucose\n0;2025/05/03;10:00:00;120\n", "does not say its unit");
+
+        /* the patient's word counts, and is noted */
+        fd = memory_file(word, sizeof(word) - 1);
+        import_fd(&i, fd, RECORD_UNIT_MMOL_L);
+        assert_int_equal(i.r, 0);
+        assert_value(&i.records[0], RECORD_CGM, RECORD_UNIT_MMOL_L, 5500);
+        assert_true(strstr(i.notes, "because you said so"));
+        imported_done(&i);
+        close_fd(fd);
+}
+
+static void ninety_nine_of_a_hundred_values_must_fit_the_unit(void **state) {
+        for (unsigned n_wrong = 0; n_wrong != 4; n_wrong++) {
+                char text[16384];
+                size_t at = (size_t) sprintf(text, "%s", HEAD);
+                Imported i;
+
+                for (unsigned n = 0; n != 200; n++)
+                        at += (size_t) sprintf(text + at, "%u;2025/05/03;10:%02u:%02u;;%s;;;;;\n", n, n / 60, n % 60, n < n_wrong ? "900" : "120");
+                import_bytes(&i, text, at);
+                assert_int_equal(i.r, n_wrong <= 2 ? 0 : IMPORT_E_REFUSED);
+                if (n_wrong == 1)
+                        assert_int_equal(got_at(&i, 3, false)->record.flags, RECORD_HAS_VALUE | RECORD_QUARANTINED);
+                imported_done(&i);
+        }
+        (void) state;
+}
+
+static void other_files_are_refused_with_what_to_do_next(void **state) {
+        static const char utf16[] = "\xff\xfeI\0n\0d\0e\0x\0";
+        static const char utf16_bare[] = "I\0n\0d\0e\0x\0;\0";
+
+        (void) state;
+        REFUSED("", "is empty");
+        REFUSED("hello\nworld\n", "not a CareLink CSV export");
+        REFUSED("{\"_id\": 1}", "not a CareLink CSV export");
+        REFUSED("\n\n\n", "not a CareLink CSV export");
+        refused(utf16, sizeof(utf16) - 1, "UTF-16");
+        refused(utf16_bare, sizeof(utf16_bare) - 1, "UTF-16");
+        REFUSED("\x7f" "ELF\x02\x01\x01\0\0\0\0", "not a text file");
+        REFUSED("Index;Time;BG Reading (mg/dL)\n", "no column Date");
+        REFUSED("Index;Nothing;Else\n", "can't be read");
+        REFUSED("Index;Date;Time;BG Reading (mg/dL)\n0;12/13/2017;10:00:00;100\n1;02-12-2018;10:00:00;100\n", "spreadsheet");
+        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;1,5\n1;2025/05/03;10:00:00;1.5\n", "two ways");
+        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;x\n", "Not one of 1 rows could be read; the first: line 2: column Basal Rate");
+}
+
+static void what_is_no_regular_file_is_refused_without_a_read(void **state) {
+        char path[] = "/tmp/import-test-XXXXXX", fifo[64];
+        int pair[2], pipes[2], fds[5];
+
+        (void) state;
+        assert_non_null(mkdtemp(path));
+        (void) snprintf(fifo, sizeof(fifo), "%s/fifo", path);
+        assert_int_equal(mkfifo(fifo, 0600), 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(pipe(pipes), 0);
+        fds[0] = open(path, O_RDONLY | O_DIRECTORY);
+        fds[1] = open(fifo, O_RDWR);
+        fds[2] = open("/dev/zero", O_RDONLY);
+        fds[3] = pair[0];
+        fds[4] = pipes[0];
+
+        for (size_t n = 0; n != N_ELEMENTS(fds); n++) {
+                Imported i;
+
+                assert_true(fds[n] >= 0);
+                import_fd(&i, fds[n], 0);
+                assert_int_equal(i.r, IMPORT_E_REFUSED);
+                assert_true(strstr(i.refusal, "not a regular file"));
+                close_fd(fds[n]);
+        }
+        close_fd(pair[1]);
+        close_fd(pipes[1]);
+        assert_int_equal(unlink(fifo), 0);
+        assert_int_equal(rmdir(path), 0);
+}
+
+static void a_descriptor_that_can_t_be_read_is_refused(void **state) {
+        char path[] = "/tmp/import-test-XXXXXX";
+        int fd = mkstemp(path), write_only;
+        Imported i;
+
+        (void) state;
+        assert_int_equal(write(fd, HEAD, sizeof(HEAD) - 1), sizeof(HEAD) - 1);
+        write_only = open(path, O_WRONLY);
+        import_fd(&i, write_only, 0);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "can't be read"));
+        import_fd(&i, -1, 0);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        close_fd(write_only);
+        close_fd(fd);
+        assert_int_equal(unlink(path), 0);
+}
+
+static void a_line_of_2_gib_and_ten_million_columns_are_refused_at_once(void **state) {
+        char path[] = "/tmp/import-test-XXXXXX";
+        size_t n = 10 * 1000 * 1000;
+        char *columns = malloc(n);
+        int fd = mkstemp(path);
+        Imported i;
+
+        (void) state;
+        /* sparse: 900 MiB without a line end (NUL bytes behind text), then 2 GiB, which is over the size limit */
+        assert_int_equal(write(fd, HEAD, sizeof(HEAD) - 1), sizeof(HEAD) - 1);
+        assert_int_equal(ftruncate(fd, (off_t) 900 << 20), 0);
+        import_fd(&i, fd, 0);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "longer than 64 KiB"));
+        assert_int_equal(ftruncate(fd, (off_t) 2 << 30), 0);
+        import_fd(&i, fd, 0);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "1 GiB"));
+        close_fd(fd);
+        assert_int_equal(unlink(path), 0);
+
+        assert_non_null(columns);
+        memset(columns, ';', n);
+        memcpy(columns, "Index;Date;Time", 15);
+        import_bytes(&i, columns, n);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        /* short enough for a line, too many for a row */
+        columns[4000] = '\n';
+        import_bytes(&i, columns, 4001);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "512 columns"));
+        free(columns);
+}
+
+static void rejected(const char *rows, const char *because) {
+        char text[4096];
+        Imported i;
+
+        (void) snprintf(text, sizeof(text), "%s9;2025/05/03;12:00:00;;100;;;;;\n%s", HEAD, rows);
+        import_text(&i, text);
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.n, 1);
+        assert_int_equal(i.n_rejected, 1);
+        assert_int_equal(i.rejected_line, 4);
+        if (!strstr(i.reason, because))
+                fail_msg("\"%s\" does not say \"%s\"", i.reason, because);
+        imported_done(&i);
+}
+
+static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
+        char with_nul[sizeof(HEAD) + 128];
+        size_t n;
+        Imported i;
+
+        (void) state;
+        rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
+        rejected("1;2025/05/03;10:00:00;\xff;;;;;;\n", "no UTF-8");
+        rejected("1;2025/05/03;10:00:00;;100\n", "5 columns where the header has 10");
+        rejected("1;2025/05/03;10:00:00;;10", "the file ends in the middle of it");
+        rejected("1;2025/05/03;10:00:00;;100;;;;;;;x\n", "12 columns where");
+        rejected("1;2025/02/30;10:00:00;;100;;;;;\n", "date and time");
+        rejected("1;2025/05/03;25:00:00;;100;;;;;\n", "date and time");
+        rejected("1;2025/05/03;10:00:00;;;Normal;1;zwei;5;\n", "column Bolus Volume Delivered: \"zwei\" is no number");
+        rejected("Total;;;;;;;;;\n", "date and time");
+
+        n = (size_t) snprintf(with_nul, sizeof(with_nul), "%s0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:00:00;;1?0;;;;;\n", HEAD);
+        *strchr(with_nul, '?') = '\0';
+        import_bytes(&i, with_nul, n);
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.n_rejected, 1);
+        imported_done(&i);
+}
+
+static void a_file_without_rows_is_said_to_have_none(void **state) {
+        Imported i;
+
+        (void) state;
+        import_text(&i, HEAD);
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.end.n_rows, 0);
+        assert_true(strstr(i.notes, "no data row"));
+        imported_done(&i);
+}
+
+static void unknown_columns_are_kept_and_named(void **state) {
+        Imported i;
+
+        (void) state;
+        import_text(&i, "Index;Date;Time;Sensor Glucose (mg/dL);Mood;Sensor State\n0;2025/05/03;10:00:00;100;good \"day\";\n");
+        assert_int_equal(i.r, 0);
+        assert_text(&i.records[0], FIELD_EXTRA, "Mood=good \"day\"");
+        assert_true(strstr(i.notes, "Mood"));
+        imported_done(&i);
+}
+
+static void carriage_returns_alone_end_lines_too(void **state) {
+        char text[] = HEAD "0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:55:00;;101;;;;;\n";
+        Imported i;
+
+        (void) state;
+        for (char *c = text; *c; c++)
+                if (*c == '\n')
+                        *c = '\r';
+        import_text(&i, text);
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.n, 2);
+        imported_done(&i);
+}
+
+static void a_bolus_is_joined_over_thousands_of_rows_and_not_beyond(void **state) {
+        for (unsigned n_between = 1500; n_between <= 2500; n_between += 1000) {
+                char *text = malloc(256 * 1024);
+                size_t at = (size_t) sprintf(text, "%s0;2025/05/03;12:00:00;;;Square;2,0;2,0;7;\n", HEAD);
+                Imported i;
+
+                for (unsigned n = 0; n != n_between; n++)
+                        at += (size_t) sprintf(text + at, "%u;2025/05/03;11:%02u:%02u;;100;;;;;\n", n, 59 - n / 60, 59 - n % 60);
+                at += (size_t) sprintf(text + at, "1;2025/05/03;10:00:00;;;Square;2,0;;7;\n");
+                import_bytes(&i, text, at);
+                assert_int_equal(i.r, 0);
+                if (n_between == 1500) {
+                        assert_int_equal(i.end.n_merged[RECORD_BOLUS], 1);
+                        assert_number(got_at(&i, 3, false), FIELD_START_DELAY_S, 7200);
+                } else {
+                        /* too far: what was wanted is a record without a value, nothing is counted twice */
+                        assert_int_equal(i.end.n_records[RECORD_BOLUS], 2);
+                        assert_int_equal(got_at(&i, n_between + 4, false)->record.flags, 0);
+                }
+                imported_done(&i);
+                free(text);
+        }
+        (void) state;
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_pump_s_file_becomes_the_records_it_holds),
+                cmocka_unit_test(insulin_is_counted_once),
+                cmocka_unit_test(one_reading_of_a_meter_is_one_fingerstick),
+                cmocka_unit_test(an_estimate_s_two_rows_are_one_and_its_meal_is_carbs),
+                cmocka_unit_test(codes_are_never_numbers),
+                cmocka_unit_test(a_serial_in_a_text_stays_in_the_wallet),
+                cmocka_unit_test(pens_and_points_and_mmol_are_read),
+                cmocka_unit_test(the_legacy_form_is_read_from_its_raw_values),
+                cmocka_unit_test(an_hour_shown_twice_keeps_both_its_readings),
+                cmocka_unit_test(rows_before_the_clock_was_set_and_from_the_future_are_told_apart),
+                cmocka_unit_test(exports_that_overlap_add_nothing),
+                cmocka_unit_test(a_bolus_that_is_still_being_delivered_waits_for_the_next_export),
+                cmocka_unit_test(equal_moments_get_ordinals_by_content),
+                cmocka_unit_test(a_correction_keeps_its_identity),
+                cmocka_unit_test(units_that_contradict_the_values_are_refused),
+                cmocka_unit_test(ninety_nine_of_a_hundred_values_must_fit_the_unit),
+                cmocka_unit_test(other_files_are_refused_with_what_to_do_next),
+                cmocka_unit_test(what_is_no_regular_file_is_refused_without_a_read),
+                cmocka_unit_test(a_descriptor_that_can_t_be_read_is_refused),
+                cmocka_unit_test(a_line_of_2_gib_and_ten_million_columns_are_refused_at_once),
+                cmocka_unit_test(rows_that_can_t_be_read_are_named_and_the_rest_is_kept),
+                cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
+                cmocka_unit_test(unknown_columns_are_kept_and_named),
+                cmocka_unit_test(carriage_returns_alone_end_lines_too),
+                cmocka_unit_test(a_bolus_is_joined_over_thousands_of_rows_and_not_beyond),
+        };
+
+        return cmocka_run_group_tests(tests, berlin, NULL);
+}
