@@ -9,7 +9,6 @@
 #include "daemon/common/frame.h"
 #include "grants.h"
 #include "records.h"
-#include "serialise.h"
 
 typedef struct Redeem Redeem;
 
@@ -71,24 +70,3 @@ void redeem_abort(Redeem *redeem);
 void redeem_committed(Redeem *redeem);
 /** redeem_gate_gone() - the gate is gone or goes off: every stream is cut, tokens stay; what was counted and not yet logged is (inside a transaction) */
 must_check int redeem_gate_gone(Redeem *redeem, PolicyNow now);
-
-/**
- * redeem_preview() - what the grant would let out now, by the real path: policy_decide(), read, policy_redact(), serialise; one step a call
- * @preview: zeroed but for the format to begin
- * @text:    a Text; gets at most 64 KiB more
- * A summary is one JSON object and a line end, from the day's copy where there is one; it comes with the last call.
- */
-typedef enum RedeemPreviewFormat {
-        REDEEM_PREVIEW_NDJSON = 0, /* records, without the lines around them */
-        REDEEM_PREVIEW_CSV = 1,
-        REDEEM_PREVIEW_SUMMARY = 2,
-} RedeemPreviewFormat;
-
-typedef struct RedeemPreview {
-        uint8_t format; /* RedeemPreviewFormat */
-        bool begun;
-        bool not_enough; /* at the end of a summary: too few days or readings, nothing leaves */
-        RecordsCursor cursor;
-        PolicySummary summary;
-} RedeemPreview;
-must_check int redeem_preview(Redeem *redeem, const Grant *grant, PolicyNow now, RedeemPreview *preview, bool *ret_end, PolicyVerdict *ret_verdict, Text *text);

@@ -170,7 +170,7 @@ static int put_end(const Slice *slice, const PolicyEffective *effective, const R
         return put_line(text, json);
 }
 
-int slice_rows(Slice *slice, Records *records, const Grant *grant, const PolicyEffective *effective, Text *text) {
+static int put_rows(Slice *slice, Records *records, const Grant *grant, const PolicyEffective *effective, Text *text) {
         RecordsQuery query = {
                 .kinds = effective->kinds,
                 .from_local_ms = effective->from_local_ms,
@@ -202,7 +202,7 @@ int slice_next(Slice *slice, Records *records, const Grant *grant, PolicyNow now
                         return r;
                 slice->head_done = true;
         }
-        r = slice_rows(slice, records, grant, &effective, text);
+        r = put_rows(slice, records, grant, &effective, text);
         if (r != 0)
                 return r;
 

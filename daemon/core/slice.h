@@ -64,8 +64,6 @@ void slice_init(Slice *slice, unsigned format, const PolicyRequest *asked);
  */
 must_check int slice_next(Slice *slice, Records *records, const Grant *grant, PolicyNow now, Text *text, SliceState *ret_state,
                           PolicyVerdict *ret_verdict);
-/** slice_rows() - some rows behind what the text holds, without head and end: what slice_next() and a preview share. Errors as there */
-must_check int slice_rows(Slice *slice, Records *records, const Grant *grant, const PolicyEffective *effective, Text *text);
 /** slice_digest() - hex of the SHA-256 over what was made so far, the end line left out */
 void slice_digest(const Slice *slice, char ret[static SLICE_DIGEST_SIZE]);
 /** slice_add_bytes() - count bytes that were made elsewhere (a summary) */

@@ -8,6 +8,7 @@
 
 #include "daemon/core/dpop.h"
 #include "daemon/core/redeem.h"
+#include "daemon/core/serialise.h"
 #include "tools.h"
 
 #define URL "https://127.0.0.1:8443"
