@@ -125,7 +125,7 @@ static size_t id_at(const Grants *grants, uint64_t id) {
 }
 
 static int grow(Grant ***array, size_t n) {
-        Grant **grown = reallocarray(*array, n, sizeof(**array));
+        Grant **grown = reallocarray(*array, n, sizeof(Grant *));
 
         if (!grown)
                 return -ENOMEM;

@@ -141,6 +141,7 @@ static char *put_json(char *p, const char *text, size_t n_text) {
  * it text. At most 2n + 3 bytes.
  */
 static char *put_cell(char *p, const char *text, size_t n_text) {
+        static const char formula[] = "=+-@\t\r";
         bool quoted = false;
 
         for (size_t i = 0; i < n_text && !quoted; i++)
@@ -148,7 +149,7 @@ static char *put_cell(char *p, const char *text, size_t n_text) {
 
         if (quoted)
                 *p++ = '"';
-        if (n_text > 0 && memchr("=+-@\t\r", text[0], 6))
+        if (n_text > 0 && memchr(formula, text[0], sizeof(formula) - 1))
                 *p++ = '\'';
         for (size_t i = 0; i < n_text; i++) {
                 if (text[i] == '"')
