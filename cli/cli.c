@@ -302,6 +302,7 @@ static int step_up(Cli *cli) {
         int r;
 
         for (unsigned try = 1;; try++) {
+                cleanup(json_decrefp) json_t *parameters = json_pack("{s:i}", "secretFd", 0);
                 cleanup(reply_done) Reply reply = {0};
                 cleanup(close_fdp) int fd = -1;
                 Progress progress;
@@ -311,7 +312,7 @@ static int step_up(Cli *cli) {
                         return r;
                 progress_begin(&progress);
                 progress_note(&progress, "Checking the passphrase ...");
-                r = exchange(cli, "Unlock", json_pack("{s:i}", "secretFd", 0), false, &fd, 1, &reply);
+                r = exchange(cli, "Unlock", parameters, false, &fd, 1, &reply);
                 progress_end(&progress);
                 if (r != 0)
                         return r;
@@ -596,7 +597,7 @@ static void look_again(Cli *cli) {
 
         if (!cli->client || !cli->memory)
                 return;
-        if (!cli->status && cli_look(cli, false) != 0)
+        if (!cli->status && cli_look(cli, cli->is_new) != 0)
                 return;
         if (!cli->json && isatty(STDERR_FILENO) && memory_first_today(cli->memory)) {
                 memory = open_memstream(&line, &n_line);

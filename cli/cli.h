@@ -43,6 +43,7 @@ struct Cli {
         Client *client;        /* NULL: not connected */
         Memory *memory;        /* NULL: there is none */
         json_t *status;        /* the last that this run has seen, or NULL */
+        bool is_new;           /* this run made the wallet: that it is another than before is as it should be */
 };
 
 extern const Option cli_common_options[];

@@ -158,7 +158,7 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
                 wallet = wallet_of(memory->root, id);
         }
         last = message_text(memory->root, "wallet", NULL);
-        if (last && strcmp(last, id) != 0)
+        if (last && strcmp(last, id) != 0 && !accept)
                 verdict = MEMORY_OTHER;
         set_text(memory, memory->root, "wallet", id);
         set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));

@@ -4,6 +4,8 @@
 
 enum {
         WORDS,
+
+        TIMEOUT_S = 1,
 };
 
 static const Option options[] = {
@@ -47,8 +49,11 @@ static void print_providers(Cli *cli) {
         const json_t *provider;
         size_t i;
 
-        /* never a prompt: the guard may say no, and then there are no names */
-        if (cli_try_connect(cli) != 0 || client_call(cli->client, "org.carewallet.ListProviders", NULL, false, NULL, 0) != 0 ||
+        /* never a prompt and never a long wait: the guard may say no, and then there are no names */
+        if (cli_try_connect(cli) != 0)
+                return;
+        client_set_timeout(cli->client, TIMEOUT_S);
+        if (client_call(cli->client, "org.carewallet.ListProviders", NULL, false, NULL, 0) != 0 ||
             client_receive(cli->client, &reply) != 0 || reply.error)
                 return;
         json_array_foreach (json_object_get(reply.parameters, "providers"), i, provider)

@@ -113,7 +113,8 @@ static int run(Cli *cli) {
         recovery_fd = reply_take_fd(&reply, "recoveryFd");
         if (recovery_fd < 0 || secret_read_memfd(&code, recovery_fd) != 0)
                 return cli_fail(cli, EXIT_INTERNAL, "The wallet was made, but no recovery code came with it.");
-        json_decref(cli->status); /* it is another wallet now */
+        cli->is_new = true;
+        json_decref(cli->status);
         cli->status = NULL;
 
         if (path) {

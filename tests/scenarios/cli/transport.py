@@ -4,10 +4,12 @@
 import array
 import json
 import os
+import pty
 import socket
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'lib'))
@@ -51,6 +53,9 @@ class Peer:
                                 for step in self.script.get(method, []):
                                         if step is None:
                                                 return
+                                        if isinstance(step, float):
+                                                time.sleep(step)
+                                                continue
                                         reply, fds = (step, []) if isinstance(step, bytes) else step
                                         if not isinstance(reply, bytes):
                                                 reply = json.dumps(reply).encode() + b'\0'
@@ -159,6 +164,28 @@ class Transport(unittest.TestCase):
                 result = self.cli({'AddProvider': [({'parameters': {'words': 'nagup-soruv', 'thumbprint': 'x'}}, [])]},
                                   'provider', 'add', 'endo', '--key', self.path('p.jwk'), code=INTERNAL)
                 self.assertIn('Do not grant', result.err)
+
+        def test_what_takes_long_shows_how_far_it_is(self):
+                with open(self.path('x.csv'), 'w') as f:
+                        f.write('x')
+                steps = [({'continues': True, 'parameters': {'progress': {'done': 40, 'all': 80}}}, []), 1.2] * 2
+                final = ({'parameters': {'report': {'inserted': 1, 'rejected': [], 'rejectedCount': 0}}}, [])
+                self.peer = Peer(self.path('s'), {'Import': [*steps, ({'continues': True, 'parameters': {'progress': {'done': 60, 'all': 80}}}, []), final]})
+                pid, fd = pty.fork()
+                if pid == 0:
+                        os.execve(CLI, [CLI, 'import', self.path('x.csv')], {'HOME': self.directory.name, 'CAREWALLET_SOCKET': self.path('s')})
+                text = b''
+                try:
+                        while part := os.read(fd, 4096):
+                                text += part
+                except OSError:
+                        pass
+                self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, text)
+                os.close(fd)
+                self.assertIn(b'50 %', text)
+                self.assertIn(b'75 %', text)
+                self.assertEqual(text.count(b' 50 %'), 1)  # none in the first second
+                self.assertIn(b'1 new record', text)
 
         def test_a_revocation_without_an_answer_is_not_taken_for_done(self):
                 result = self.cli({'Revoke': [None]}, 'revoke', '--all', code=UNREACHABLE)

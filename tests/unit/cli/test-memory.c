@@ -88,6 +88,7 @@ static void another_wallet_does_not_wash_the_first_one_clean(void **state) {
         assert_int_equal(run(other, 1, "AAA=", false), MEMORY_OTHER);
         assert_int_equal(run(other, 2, "AAB=", false), MEMORY_FINE);
         assert_int_equal(run(WALLET, 10, "CCC=", false), MEMORY_OLDER);
+        assert_int_equal(run("BAAAAAAAAAAAAAAAAAAAAA", 1, "AAA=", true), MEMORY_FINE); /* made by this program */
 }
 
 static void what_a_revocation_needs_is_remembered(void **state) {
