@@ -62,7 +62,8 @@ static int run(const Invocation *invocation) {
         if (invocation->json)
                 r = output_json(stdout, array);
         else if (n_grants == 0)
-                printf("There is no grant in %s. A patient makes one with: carewallet grant NAME --out FILE\n", directory);
+                printf("There is no grant in %s. A patient makes one with: carewallet grant NAME --out FILE\n",
+                       strcmp(directory, ".") == 0 ? "this directory" : directory);
         json_decref(array);
         return r == 0 ? EXIT_DONE : EXIT_INTERNAL;
 }
