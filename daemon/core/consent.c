@@ -350,9 +350,9 @@ int consent_setting_get(Consent *consent, const char *name, char **ret, size_t *
 /* --- providers --- */
 
 static bool name_valid(const char *name) {
-        size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+        size_t n = strnlen(name, CONSENT_NAME_MAX);
 
-        return n > 0 && n < CONSENT_NAME_MAX && name[n] == '\0' && name[0] != '.' && name[0] != '_' && name[0] != '-';
+        return n > 0 && n < CONSENT_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n && name[0] != '.' && name[0] != '_' && name[0] != '-';
 }
 
 int consent_provider_add(Consent *consent, ConsentProvider *provider_io) {
