@@ -348,7 +348,7 @@ int method_log(Call *call, void *userdata) {
                 return call_invalid(call, from < -1 ? "first" : "limit");
         first = from >= 0 ? (uint64_t) from : limit > 0 && (uint64_t) limit < size ? size - (uint64_t) limit : 0;
         last = limit > 0 && first + (uint64_t) limit < size ? first + (uint64_t) limit : size;
-        while (first < last && call->connection) {
+        while (first < last) {
                 size_t n = last - first > LOG_PIECE ? LOG_PIECE : (size_t) (last - first);
                 json_t *entries = json_array();
 
@@ -358,8 +358,10 @@ int method_log(Call *call, void *userdata) {
                         return fold(r);
                 }
                 r = call_continue(call, json_pack("{s:o}", "entries", entries), -1);
-                if (r < 0) /* a log of this size wants several calls: first and limit */
-                        return r;
+                if (r == -ENOBUFS)
+                        return call_refuse(call, "The log is too long for one answer: ask for a part of it.");
+                if (r < 0)
+                        break;
                 first += n;
         }
         return call_reply(call, json_pack("{s:I, s:s, s:b}", "size", (json_int_t) size, "checkpoint", consent_ledger_checkpoint(consent), "complete", 1));

@@ -70,29 +70,10 @@ static void connection_free(Connection *connection) {
         free(connection);
 }
 
-static int on_reap(sd_event_source *source, void *userdata) {
-        Server *server = userdata;
-
-        (void) source;
-        for (Connection *connection = server->connections, *next; connection; connection = next) {
-                next = connection->next;
-                if (connection->dead)
-                        connection_free(connection);
-        }
-        return 0;
-}
-
-/* A bad peer loses its connection, nothing else. It is freed from the loop, since callers up the stack may hold it. */
-static void connection_kill(Connection *connection) {
+/* Tells the job of a dead connection, and frees it. Never from within a handler, which may still hold the call. */
+static void connection_bury(Connection *connection) {
         Call *call = take_ptr(connection->call);
 
-        if (connection->dead)
-                return;
-        connection->dead = true;
-        (void) sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
-        (void) sd_event_source_set_enabled(connection->server->reaper, SD_EVENT_ONESHOT);
-        if (!connection->linger)
-                (void) shutdown(connection->fd, SHUT_RDWR);
         if (call) {
                 call->connection = NULL;
                 if (call->gone)
@@ -100,11 +81,37 @@ static void connection_kill(Connection *connection) {
                 else
                         (void) call_free(call);
         }
+        connection_free(connection);
+}
+
+static int on_reap(sd_event_source *source, void *userdata) {
+        Server *server = userdata;
+
+        (void) source;
+        for (Connection *connection = server->connections, *next; connection; connection = next) {
+                next = connection->next;
+                if (connection->dead)
+                        connection_bury(connection);
+        }
+        return 0;
+}
+
+/* A bad peer loses its connection, nothing else. It is buried from the loop, since callers up the stack may hold it. */
+static void connection_kill(Connection *connection) {
+        if (connection->dead)
+                return;
+        connection->dead = true;
+        (void) sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(connection->server->reaper, SD_EVENT_ONESHOT);
+        if (!connection->linger)
+                (void) shutdown(connection->fd, SHUT_RDWR);
 }
 
 static int connection_want(Connection *connection) {
         uint32_t events = EPOLLRDHUP;
 
+        if (connection->dead)
+                return 0;
         if (!connection->call)
                 events |= EPOLLIN;
         if (connection->n_out > 0)
@@ -207,7 +214,7 @@ static int connection_send(Connection *connection, json_t *message, int fd) {
         r = connection_write(connection);
         if (r < 0 && r != -EAGAIN) {
                 connection_kill(connection);
-                return 0;
+                return -ECONNRESET;
         }
         return connection_want(connection);
 }
@@ -235,9 +242,9 @@ static int answer(Call *call, const char *error, json_t *parameters, bool contin
 
         if (!parameters)
                 parameters = json_object();
-        if (!call->connection) {
+        if (!call->connection || call->connection->dead) {
                 json_decref(parameters);
-                return 0;
+                return continues ? -ECONNRESET : 0;
         }
         message = json_object();
         if (error)
@@ -247,17 +254,10 @@ static int answer(Call *call, const char *error, json_t *parameters, bool contin
                 (void) json_object_set_new(message, "continues", json_true());
         r = connection_send(call->connection, message, fd);
         json_decref(message);
-        if (r == -ENOBUFS && continues)
-                return r; /* the peer does not read: the caller may say less */
-        if (r < 0 && call->connection) {
-                Connection *connection = call->connection;
-
-                if (!continues) { /* nobody's job any more: killing must not hand it back */
-                        connection->call = NULL;
-                        call->connection = NULL;
-                }
-                connection_kill(connection);
-        }
+        if (continues)
+                return r; /* -ENOBUFS: the peer does not read, and the caller may say less */
+        if (r < 0)
+                connection_kill(call->connection);
         return 0;
 }
 
@@ -750,7 +750,7 @@ Server *server_free(Server *server) {
                 return NULL;
         while (server->connections) {
                 connection_kill(server->connections);
-                connection_free(server->connections);
+                connection_bury(server->connections);
         }
         sd_event_source_disable_unref(server->source);
         sd_event_source_disable_unref(server->reaper);

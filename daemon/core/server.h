@@ -75,7 +75,7 @@ char *server_description(const ServerConfig *config);
 
 /* Answers. Each takes @parameters over (NULL: {}); the last one of a call frees it. All cope with a peer that is gone. */
 int call_reply(Call *call, json_t *parameters);
-/** call_continue() - one of several replies; @fd: borrowed, duplicated into the message; -1: none. -ENOBUFS when the peer does not read. */
+/** call_continue() - one of several replies; @fd: borrowed, duplicated into the message; -1: none. -ENOBUFS when the peer does not read, -ECONNRESET when it is gone. */
 int call_continue(Call *call, json_t *parameters, int fd);
 int call_reply_fd(Call *call, json_t *parameters, int fd);
 int call_error(Call *call, const char *error, json_t *parameters);

@@ -21,6 +21,7 @@ typedef struct World {
         struct sockaddr_un address;
         Call *held;
         unsigned n_gone;
+        int talked; /* what the last of several replies returned */
         char refuse[64]; /* method that the guard refuses */
 } World;
 
@@ -56,6 +57,14 @@ static int read_fd(Call *call, void *userdata) {
         return call_reply(call, json_pack("{s:s, s:i}", "text", text, "fds", (int) call->n_fds));
 }
 
+static int talk(Call *call, void *userdata) {
+        World *world = userdata;
+
+        for (unsigned i = 0; i < 3; i++)
+                world->talked = call_continue(call, json_pack("{s:s}", "text", "a"), -1);
+        return call_reply(call, NULL);
+}
+
 static int fails(Call *call, void *userdata) {
         (void) call;
         (void) userdata;
@@ -66,6 +75,7 @@ static const Method test_methods[] = {
         { "Echo", METHOD_READING, "text: string, many: ?[]string, n: ?int, flag: ?bool", "text: string", "Say it again", echo },
         { "Hold", METHOD_OPEN, "", "", "Wait", hold },
         { "ReadFd", METHOD_WIDENING, "fileFd: int", "text: string, fds: int", "Read a descriptor", read_fd },
+        { "Talk", METHOD_OPEN, "", "text: string", "Say it thrice", talk },
         { "Fail", METHOD_OPEN, "", "", "Fail", fails },
         { 0 },
 };
@@ -334,6 +344,17 @@ static void a_job_hears_that_its_peer_hung_up(void **state) {
         assert_int_equal(world->n_gone, 1);
 }
 
+static void a_handler_may_go_on_talking_to_a_peer_that_hung_up(void **state) {
+        static const char call[] = "{\"method\":\"org.carewallet.Talk\",\"parameters\":{},\"more\":true}";
+        World *world = *state;
+        int fd = client(world);
+
+        assert_int_equal(send(fd, call, sizeof(call), MSG_NOSIGNAL), sizeof(call));
+        (void) close_fd(fd);
+        turn(world);
+        assert_int_equal(world->talked, -ECONNRESET);
+}
+
 static void a_second_call_waits_for_the_first(void **state) {
         World *world = *state;
         cleanup(close_fdp) int fd = client(world);
@@ -372,6 +393,7 @@ int main(void) {
                 TEST(sixteen_connections_are_served_and_one_more_is_not),
                 TEST(descriptors_come_with_their_call_and_at_most_four),
                 TEST(a_job_hears_that_its_peer_hung_up),
+                TEST(a_handler_may_go_on_talking_to_a_peer_that_hung_up),
                 TEST(a_second_call_waits_for_the_first),
                 TEST(the_description_has_every_method_of_the_table),
         };
