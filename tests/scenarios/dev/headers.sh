@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Every header compiles alone, with gcc and, where it is there, clang.
+# Every header of what ships compiles alone, with gcc and, where it is there, clang.
 set -u
 cd "$(dirname "$(readlink -f "$0")")/../../.."
 
@@ -16,6 +16,6 @@ while IFS= read -r -d '' header; do
                         bad=$((bad + 1))
                 fi
         done
-done < <(find policy daemon cli tests -name '*.h' -print0)
+done < <(find policy daemon cli -name '*.h' -print0)
 printf '%d checks of headers, %d failed\n' $n $bad
 [ $n -gt 0 ] && [ $bad = 0 ]
