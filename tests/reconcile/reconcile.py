@@ -269,9 +269,13 @@ def main():
 
     for line, record in own.items():
         compare_record(check, rows[line], record, zone)
+    extras = collections.defaultdict(list)
+    for record in by_event["record"]:
+        if record["extra"]:
+            extras[record["line"], record["kind"]].append(record)
     for merged in by_event["merged"]:
         into = own.get(merged["into"])
-        extra = [r for r in by_event["record"] if r["extra"] and r["line"] == merged["into"] and r["kind"] == merged["kind"]]
+        extra = extras[merged["into"], merged["kind"]]
         check.that(extra or (into and into["kind"] == merged["kind"]), "merged into another kind", merged)
         if merged["into"] in rows and (into or extra):
             compare_merged(check, rows[merged["line"]], rows[merged["into"]], into or extra[0])

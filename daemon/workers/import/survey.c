@@ -151,6 +151,9 @@ static void add_time(Survey *survey, const Scanner *scanner) {
                 return;
         }
 
+        /* totals are listed for days of years without any data too: they are no sign of a clock that ran then */
+        if (scanner->is_aggregated)
+                return;
         if ((local_ms >= day_2016 - 7 * day_ms && local_ms < day_2016) ||
             (local_ms >= day_2016 + day_ms && local_ms < day_2016 + 8 * day_ms))
                 survey->has_january_2016 = true;

@@ -258,6 +258,36 @@ static void rows_before_the_clock_was_set_and_from_the_future_are_told_apart(voi
         imported_done(&i);
 }
 
+static void days_listed_without_any_total_do_not_hide_a_reset_clock(void **state) {
+        Imported i;
+
+        (void) state;
+        import_text(&i, HEAD "0;2025/10/20;02:30:00;;120;;;;;\n1;2016/01/01;00:01:10;;120;;;;;\n"
+                             "-------;Pump X;Pump;NG1;Aggregated Auto Insulin Data \nIndex;Date;Time;Bolus Volume Delivered (U)\n"
+                             "2;2016/01/03;00:00:00;\n");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(got_at(&i, 4, false)->record.clock, RECORD_CLOCK_UNSET);
+        assert_int_equal(got_at(&i, 7, false)->record.clock, RECORD_CLOCK_ZONE);
+        imported_done(&i);
+}
+
+static void a_row_with_two_events_is_counted_once(void **state) {
+        Imported i;
+
+        (void) state;
+        /* a reading and a bolus in one row, the bolus being a part of another row's */
+        import_text(&i, HEAD "0;2025/05/03;12:01:00;;;Normal;2,0;2,0;7;\n1;2025/05/03;12:00:00;;120;Normal;2,0;;7;\n"
+                             "2;2025/05/03;11:00:00;90;91;;;;;Exercise\n");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.end.n_records[RECORD_BOLUS], 1);
+        assert_int_equal(i.end.n_merged[RECORD_BOLUS], 0);
+        assert_number(got_at(&i, 3, false), FIELD_START_DELAY_S, 60);
+        assert_value(got_at(&i, 4, false), RECORD_CGM, RECORD_UNIT_MG_DL, 120000);
+        assert_int_equal(i.end.n_extra[RECORD_FINGERSTICK], 1);
+        assert_int_equal(i.end.n_extra[RECORD_NOTE], 1);
+        imported_done(&i);
+}
+
 /* The file's lines, but only those whose number is in a range (headers stay). */
 static void import_part(Imported *i, const char *name, uint32_t from, uint32_t to, bool is_reversed) {
         char path[512], *text, *part, *line, *save;
@@ -629,6 +659,8 @@ int main(void) {
                 cmocka_unit_test(the_legacy_form_is_read_from_its_raw_values),
                 cmocka_unit_test(an_hour_shown_twice_keeps_both_its_readings),
                 cmocka_unit_test(rows_before_the_clock_was_set_and_from_the_future_are_told_apart),
+                cmocka_unit_test(days_listed_without_any_total_do_not_hide_a_reset_clock),
+                cmocka_unit_test(a_row_with_two_events_is_counted_once),
                 cmocka_unit_test(exports_that_overlap_add_nothing),
                 cmocka_unit_test(a_bolus_that_is_still_being_delivered_waits_for_the_next_export),
                 cmocka_unit_test(equal_moments_get_ordinals_by_content),
