@@ -191,8 +191,8 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
         bool whole;
         int r;
 
-        if (gate->failed)
-                return 0;
+        if (gate->failed || worker_n_unsent(gate->worker) > UNSENT_MAX)
+                return 0; /* on_end() ends it */
         switch (type) {
         case FRAME_GATE_REQUEST:
                 r = frame_get_gate_request(&request, payload, n_payload);
@@ -230,6 +230,7 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
                 if (frame_get_text(text, payload, n_payload) != 0)
                         return FRAME_E_FORMAT;
                 consent_rollback(wallet->consent);
+                redeem_abort(wallet->redeem); /* what the frames before it began */
                 gate_stop(manager, text);
                 return 0;
         default:
@@ -404,6 +405,8 @@ static void on_ready(const char *error, const char *address, void *userdata) {
         json_t *urls, *pins;
         int r;
 
+        if (call)
+                call->gone = NULL;
         if (error) {
                 if (call)
                         (void) call_refuse(call, "The gate cannot listen on %s: %s", starting->listen, error);
@@ -412,11 +415,16 @@ static void on_ready(const char *error, const char *address, void *userdata) {
         r = use_urls(wallet, starting->external, address);
         if (r == 0 && call)
                 r = store_switch(wallet, address, starting->external, "gate-on"); /* a port that was chosen here stays: grants name it */
-        if (r != 0)
-                fputs("carewalletd: the gate's switch could not be stored\n", stderr);
+        if (r != 0) {
+                /* Widening that the ledger does not have does not happen. */
+                gate_stop(manager, "the disk is full or cannot be written: turning it on was not stored");
+                if (call)
+                        (void) call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The gate stays off: the disk is full or cannot be written. "
+                                                                                                            "Make room and turn it on again."));
+                return;
+        }
         if (!call)
                 return;
-        call->gone = NULL;
         urls = json_array();
         for (size_t i = 0; i < wallet->n_urls; i++)
                 (void) json_array_append_new(urls, json_string(wallet->urls[i]));

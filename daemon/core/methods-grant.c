@@ -96,23 +96,6 @@ int method_list_providers(Call *call, void *userdata) {
 
 /* --- grants as JSON and in plain words --- */
 
-static const char *detail_name(unsigned detail) {
-        return detail == POLICY_DATA ? "data" : detail == POLICY_REPORT ? "report" : "summary";
-}
-
-static const char *identity_name(unsigned identity) {
-        return identity == POLICY_PSEUDONYM ? "pseudonym" : "none";
-}
-
-static json_t *kinds_json(uint32_t kinds) {
-        json_t *list = json_array();
-
-        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
-                if (kinds & RECORD_KIND_BIT(kind))
-                        (void) json_array_append_new(list, json_string(record_kind_name(kind)));
-        return list;
-}
-
 static const char *state_name(const PolicyGrant *policy, PolicyNow now) {
         if (policy->revoked)
                 return "revoked";
@@ -148,8 +131,8 @@ static json_t *terms_json(const GrantClaims *claims, const char *provider, const
                 (void) json_object_set_new(window, "to", json_string(text));
         }
         grant = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:I, s:s, s:I}", "id", claims->jti, "provider", provider, "state", state, "issued",
-                          issued, "notBefore", begin, "expires", end, "detail", detail_name(scope->detail), "kinds", kinds_json(scope->kinds), "window", window,
-                          "identity", identity_name(scope->identity), "freeText", scope->free_text, "uses", (json_int_t) uses, "purpose", claims->purpose,
+                          issued, "notBefore", begin, "expires", end, "detail", grant_detail_name(scope->detail), "kinds", grant_kinds_json(scope->kinds), "window", window,
+                          "identity", grant_identity_name(scope->identity), "freeText", scope->free_text, "uses", (json_int_t) uses, "purpose", claims->purpose,
                           "retentionDays", (json_int_t) claims->retention_days);
         if (grant && terms->uses_max > 0)
                 (void) json_object_set_new(grant, "usesMax", json_integer(terms->uses_max));

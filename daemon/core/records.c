@@ -133,6 +133,14 @@ static bool is_done(const Records *records, uint32_t import) {
         return import / 8 < records->n_done && records->done[import / 8] >> (import % 8) & 1;
 }
 
+uint32_t records_last_import(const Records *records) {
+        uint32_t import = (uint32_t) records->n_done * 8;
+
+        while (import > 0 && !is_done(records, import - 1))
+                import--;
+        return import > 0 ? import - 1 : 0;
+}
+
 /* Room first, so that nothing can fail once the commit is made. */
 static int reserve_done(Records *records, uint32_t import) {
         size_t n = import / 8 + 1;
@@ -1158,9 +1166,8 @@ void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]) 
 int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, int64_t *ret_last_local_ms) {
         KindStats range = records->visible.kinds[RECORD_CGM];
 
-        if (range.first_local_ms > range.last_local_ms)
-                for (unsigned i = 1; i < N_RECORD_KINDS; i++)
-                        kind_stats_add(&range, &records->visible.kinds[i]);
+        for (unsigned i = 1; i < N_RECORD_KINDS; i++)
+                kind_stats_add(&range, &records->visible.kinds[i]);
 
         *ret_any = range.first_local_ms <= range.last_local_ms;
         if (*ret_any) {

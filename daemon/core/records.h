@@ -86,6 +86,9 @@ must_check int records_imports(Records *records, int (*each)(const RecordsImport
 /** records_rejected() - the rows kept by records_import_reject(), in their order; each returns 0 to go on */
 must_check int records_rejected(Records *records, uint32_t import, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata);
 
+/** records_last_import() - number of the latest import that is done; 0: none */
+uint32_t records_last_import(const Records *records);
+
 /* --- reading --- */
 typedef struct RecordsQuery {
         uint32_t kinds;        /* RECORD_KIND_BIT()s */
@@ -113,7 +116,7 @@ must_check int records_read(Records *records, const RecordsQuery *query, Records
 
 /** records_count() - visible records per kind; held in memory and kept up to date by finish; @ret[kind] */
 void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]);
-/** records_range() - earliest and latest local_ms of visible cgm records (or all kinds if none); false when empty */
+/** records_range() - earliest and latest local_ms of all visible records; false when there are none */
 must_check int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, int64_t *ret_last_local_ms);
 /** records_release_memory() - give page caches back after bulk work */
 void records_release_memory(Records *records);

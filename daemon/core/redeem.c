@@ -551,14 +551,6 @@ static Release **release_find(Redeem *redeem, uint64_t request) {
         return NULL;
 }
 
-static int largest_import(const RecordsImport *import, void *userdata) {
-        uint32_t *largest = userdata;
-
-        if (import->id > *largest)
-                *largest = import->id;
-        return 0;
-}
-
 static json_t *asked_json(const PolicyRequest *policy) {
         char day[CIVIL_TIME_SIZE];
         json_t *json = json_object();
@@ -585,7 +577,6 @@ static int release_begin(Redeem *redeem, const Asked *asked, const Grant *grant,
         char from[CIVIL_DATE_SIZE], to[CIVIL_DATE_SIZE];
         cleanup(freep) Release *release = NULL;
         Release **place = NULL;
-        uint32_t high_water = 0;
         int r;
 
         *ret = NULL;
@@ -598,10 +589,6 @@ static int release_begin(Redeem *redeem, const Asked *asked, const Grant *grant,
         release = calloc(1, sizeof(*release));
         if (!release)
                 return -ENOMEM;
-        r = fold(records_imports(redeem->config.records, largest_import, &high_water));
-        if (r < 0)
-                return r;
-
         civil_date(from, (int32_t) (effective->from_local_ms / POLICY_DAY_MS));
         civil_date(to, (int32_t) (effective->to_local_ms / POLICY_DAY_MS - 1));
         r = append(redeem, asked->now, "release-begun",
@@ -609,7 +596,7 @@ static int release_begin(Redeem *redeem, const Asked *asked, const Grant *grant,
                              "grant", grant->claims.jti, "provider", grant->provider_name, "what", what, "format", formats[format],
                              "scope", "kinds", grant_kinds_json(effective->kinds), "from", from, "to", to,
                              "identity", grant_identity_name(effective->identity), "free_text", (int) effective->free_text,
-                             "request", asked_json(policy), "high_water", (json_int_t) high_water), &release->begun);
+                             "request", asked_json(policy), "high_water", (json_int_t) records_last_import(redeem->config.records)), &release->begun);
         if (r < 0)
                 return r;
 
@@ -807,6 +794,25 @@ static int answer_give(Redeem *redeem, const Asked *asked, const Grant *grant, S
         return put_reply(redeem, asked, FRAME_GATE_REPLY, FRAME_GATE_OK, "", 1, body, strlen(body));
 }
 
+int redeem_stored_summary(Redeem *redeem, const Grant *grant, PolicyNow now, bool *ret_known, const char **ret_body) {
+        const PolicyRequest policy = { .operation = POLICY_OP_SUMMARY };
+        PolicyEffective effective;
+        State *state;
+        int r;
+
+        *ret_known = false;
+        if (policy_decide(&grant->policy, &policy, now, &effective) != POLICY_ALLOW)
+                return 0;
+        r = state_get(redeem, grant->id, &state);
+        if (r == 0)
+                r = answer_load(redeem, state);
+        if (r < 0)
+                return r;
+        *ret_known = answer_fits(&state->answer, &effective, now);
+        *ret_body = state->answer.body;
+        return 0;
+}
+
 static int on_summary(Redeem *redeem, const Asked *asked, const FrameGateRequest *request, const Grant *grant) {
         PolicyRequest policy = policy_request(request, POLICY_OP_SUMMARY);
         PolicyEffective effective;
@@ -830,35 +836,6 @@ static int on_summary(Redeem *redeem, const Asked *asked, const FrameGateRequest
                 return refuse_provider(redeem, asked, grant, "too-many", FRAME_GATE_UNAVAILABLE, "too many answers are under way");
         redeem->waiters[redeem->n_waiters++] = (Waiter) { .request = asked->request, .grant = grant->id };
         return 0;
-}
-
-typedef struct Summing {
-        const Records *records;
-        const PolicyEffective *effective;
-        PolicySummary *summary;
-        PolicyRedacted redacted;
-} Summing;
-
-static int each_reading(const Record *record, void *userdata) {
-        Summing *summing = userdata;
-        const RecordsSource *source = records_source(summing->records, record->source);
-        PolicyDevice device = { .model = source ? source->model : NULL, .serial = source ? source->serial : NULL };
-
-        if (policy_redact(record, &device, summing->effective, &summing->redacted))
-                policy_summary_add(summing->summary, &summing->redacted.record);
-        return 0;
-}
-
-/* Some more readings. cursor->ended says whether these were the last. */
-static int sum_up(Redeem *redeem, const PolicyEffective *effective, RecordsCursor *cursor, PolicySummary *summary) {
-        RecordsQuery query = {
-                .kinds = effective->kinds,
-                .from_local_ms = effective->from_local_ms,
-                .to_local_ms = effective->to_local_ms,
-        };
-        Summing summing = { .records = redeem->config.records, .effective = effective, .summary = summary };
-
-        return fold(records_read(redeem->config.records, &query, cursor, SLICE_ROWS_READ, each_reading, &summing));
 }
 
 static int answer_make(Redeem *redeem, State *state, const Job *job) {
@@ -939,7 +916,7 @@ static int summary_step(Redeem *redeem, PolicyNow now, FrameBuffer *out) {
                 policy_summary_init(&job->summary, &effective);
         }
 
-        r = sum_up(redeem, &job->effective, &job->cursor, &job->summary);
+        r = slice_sum(redeem->config.records, &job->effective, &job->cursor, &job->summary);
         if (r < 0 || !job->cursor.ended)
                 return r;
 

@@ -58,6 +58,13 @@ must_check int redeem_strangers(Redeem *redeem, uint32_t n, PolicyNow now);
 /** redeem_tick() - once a minute while the gate is on: flush summarised refusals (inside a transaction); drops dead tokens */
 must_check int redeem_tick(Redeem *redeem, PolicyNow now, int64_t monotonic_ms);
 
+/**
+ * redeem_stored_summary() - the copy from which this day's summaries are answered
+ * @ret_known: there is one
+ * @ret_body:  borrowed until the next call of this module; NULL when the answer is that the data is not enough
+ */
+must_check int redeem_stored_summary(Redeem *redeem, const Grant *grant, PolicyNow now, bool *ret_known, const char **ret_body);
+
 typedef struct RedeemHandedOut { /* for the message of revoke */
         uint32_t n_streams_cut;
         uint64_t n_bytes; /* of these streams, made so far */

@@ -23,19 +23,19 @@ typedef struct Rows {
 
 void slice_init(Slice *slice, unsigned format, const PolicyRequest *asked) {
         *slice = (Slice) { .format = (uint8_t) format, .asked = *asked };
-        (void) crypto_hash_sha256_init(&slice->hash);
+        (void) SHA256_Init(&slice->hash);
 }
 
 void slice_add_bytes(Slice *slice, const char *bytes, size_t n) {
-        (void) crypto_hash_sha256_update(&slice->hash, (const uint8_t *) bytes, n);
+        (void) SHA256_Update(&slice->hash, bytes, n);
         slice->n_bytes += n;
 }
 
 void slice_digest(const Slice *slice, char ret[static SLICE_DIGEST_SIZE]) {
-        crypto_hash_sha256_state hash = slice->hash;
+        SHA256_CTX hash = slice->hash;
         uint8_t digest[crypto_hash_sha256_BYTES];
 
-        (void) crypto_hash_sha256_final(&hash, digest);
+        (void) SHA256_Final(digest, &hash);
         (void) sodium_bin2hex(ret, SLICE_DIGEST_SIZE, digest, sizeof(digest));
 }
 
@@ -218,4 +218,32 @@ int slice_next(Slice *slice, Records *records, const Grant *grant, PolicyNow now
 
         *ret_state = slice->cursor.ended ? SLICE_WHOLE : text->n > 0 ? SLICE_CHUNK : SLICE_SEEKING;
         return 0;
+}
+
+typedef struct Summing {
+        const Records *records;
+        const PolicyEffective *effective;
+        PolicySummary *summary;
+        PolicyRedacted redacted;
+} Summing;
+
+static int each_reading(const Record *record, void *userdata) {
+        Summing *summing = userdata;
+        const RecordsSource *source = records_source(summing->records, record->source);
+        PolicyDevice device = { .model = source ? source->model : NULL, .serial = source ? source->serial : NULL };
+
+        if (policy_redact(record, &device, summing->effective, &summing->redacted))
+                policy_summary_add(summing->summary, &summing->redacted.record);
+        return 0;
+}
+
+int slice_sum(Records *records, const PolicyEffective *effective, RecordsCursor *cursor, PolicySummary *summary) {
+        RecordsQuery query = {
+                .kinds = effective->kinds,
+                .from_local_ms = effective->from_local_ms,
+                .to_local_ms = effective->to_local_ms,
+        };
+        Summing summing = { .records = records, .effective = effective, .summary = summary };
+
+        return fold(records_read(records, &query, cursor, SLICE_ROWS_READ, each_reading, &summing));
 }
