@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is revoked stays dead: after any end of the daemon, an older clock, a locked wallet, a dead daemon, a full disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from world import ALL, Clinic, Poller, Refused, Template, World, wait_for  # noqa: E402
+
+
+class RevokeLasts(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+                cls.small = Template(days=10)
+
+        def world(self):
+                w = World(self.small)
+                self.addCleanup(w.close)
+                return w
+
+        def clinic(self, w, name, *terms, **options):
+                return Clinic(w, name, *(terms or ALL), **options)
+
+        def test_it_holds_after_any_end_of_the_daemon(self):
+                w = self.world()
+                other = self.clinic(w, 'other')
+                for sig in signal.SIGTERM, signal.SIGKILL:
+                        clinic = self.clinic(w, f'clinic-{sig.name.lower()}')
+                        client = clinic.client()
+                        w.cli('revoke', clinic.name)
+                        w.stop(sig)
+                        w.start()
+                        w.unlock()
+                        self.assertEqual((clinic.state, len(clinic.entries('revoked'))), ('revoked', 1))
+                        w.wait_gate()
+                        self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+                        client.connect()
+                        with self.assertRaises(Refused) as caught:
+                                client.get('/slice')
+                        self.assertEqual((caught.exception.status, caught.exception.error), (401, 'invalid_token'))
+                        client.close()
+                        self.assertIsNone(other.refusal())
+
+        def test_a_clock_set_back_does_not_revive_it(self):
+                w = self.world()
+                other = self.clinic(w, 'other')
+                w.clock.set(7200)
+                clinic = self.clinic(w, 'clinic')
+                self.assertIsNone(clinic.refusal())
+                w.cli('revoke', 'clinic')
+                w.clock.set(60)
+                self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+                self.assertEqual(other.refusal(), (503, 'temporarily_unavailable'))
+                w.restart()
+                w.unlock()
+                w.wait_gate()
+                self.assertEqual(other.refusal(), (503, 'temporarily_unavailable'))
+                self.assertNotIn('error', w.call('AcceptClock'))
+                self.assertIsNone(other.refusal())
+                self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+                self.assertEqual(clinic.state, 'revoked')
+
+        def test_a_locked_wallet_takes_it_and_applies_it_before_it_serves(self):
+                w = self.world()
+                clinic, other = self.clinic(w, 'clinic'), self.clinic(w, 'other')
+                w.lock()
+                answer = w.cli('revoke', 'clinic', '--json').json
+                self.assertEqual((answer['spooled'], answer['durable'], answer['revoked']), (True, True, 0))
+                self.assertEqual(w.json('status')['waiting'], 1)
+                poller = Poller(clinic)
+                w.kill()  # and it outlives that
+                w.start()
+                w.unlock()
+                w.wait_gate()
+                wait_for(lambda: 400 in {status for _, status in poller.answers}, what='the poller is answered')
+                poller.finish()
+                self.assertEqual({status for _, status in poller.answers}, {0, 400})
+                self.assertIsNone(other.refusal())
+                self.assertEqual((clinic.state, w.json('status')['waiting']), ('revoked', 0))
+                self.assertEqual(len(clinic.entries('revoked')), 1)
+
+        def test_asked_for_while_the_wallet_is_being_unlocked_it_holds(self):
+                w = self.world()
+                clinic = self.clinic(w, 'clinic')
+                for delay_s in 0, 0.3, 0.6:
+                        w.lock()
+                        unlocking = w.start_cli('unlock', '--passphrase-fd', '{}', passphrase=w.passphrase)
+                        time.sleep(delay_s)
+                        answer = w.cli('revoke', 'clinic', '--json').json
+                        self.assertTrue(answer['durable'])
+                        out, err = unlocking.communicate(timeout=30)
+                        self.assertEqual(unlocking.returncode, 0, out + err)
+                        w.wait_gate()
+                        self.assertEqual((clinic.state, clinic.refusal()), ('revoked', (400, 'invalid_grant')))
+                        clinic.grant_again(*ALL)
+
+        def test_revoke_all_works_with_the_daemon_dead(self):
+                w = self.world()
+                clinics = [self.clinic(w, f'clinic-{i}') for i in range(3)]
+                poller = Poller(clinics[0])
+                w.kill()
+                dead = time.monotonic()
+                w.cli('revoke', '--all')
+                w.start()
+                w.unlock()
+                w.wait_gate()
+                self.assertEqual([clinic.refusal() for clinic in clinics], [(400, 'invalid_grant')] * 3)
+                self.assertEqual([clinic.state for clinic in clinics], ['revoked'] * 3)
+                poller.finish()
+                self.assertNotIn(200, poller.since(dead))
+                self.assertEqual(w.json('status')['grants'], 0)
+
+        def test_with_the_disk_full_it_is_dead_and_says_that_it_may_come_back(self):
+                def mount(w):
+                        self.addCleanup(w.close)
+                        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m,mode=700', 'carewallet-test', w.state], stderr=subprocess.DEVNULL).returncode != 0:
+                                self.skipTest('skipped: no right to mount a small file system')
+                        self.addCleanup(subprocess.run, ['umount', '-l', w.state], check=True)
+
+                w = World(self.small, before=mount)
+                self.addCleanup(w.stop)
+                clinic, other = self.clinic(w, 'clinic'), self.clinic(w, 'other')
+                client, theirs = clinic.client(), other.client()
+                filler = os.path.join(w.state, 'filler')
+                with open(filler, 'wb', buffering=0) as f, self.assertRaises(OSError):
+                        while True:
+                                f.write(bytes(4096))
+
+                result = w.cli('revoke', 'clinic', code=1)
+                self.assertRegex(result.err, 'dead now.*gate is off.*would be alive again')
+                for c in client, theirs:
+                        with self.assertRaises(OSError):
+                                c.connect()
+                self.assertEqual(clinic.state, 'revoked')
+                gate = w.json('status')['gate']
+                self.assertEqual((gate['on'], 'full' in gate['reason']), (False, True))
+                self.assertEqual(clinic.entries('revoked'), [])
+                w.cli('revoke', 'clinic', code=1)  # still not
+                self.assertRegex(w.cli('gate', 'on', '--listen', w.gate, code=1).err, 'disk is full')
+                self.assertFalse(w.json('status')['gate']['on'])
+
+                os.unlink(filler)
+                answer = w.cli('revoke', 'clinic', '--json').json
+                self.assertEqual((answer['revoked'], answer['durable']), (1, True))
+                self.assertEqual(len(clinic.entries('revoked')), 1)
+                w.gate_on(w.gate)
+                self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+                self.assertIsNone(other.refusal())
+                w.kill()
+                w.start()
+                w.unlock()
+                w.wait_gate()
+                self.assertEqual((clinic.state, clinic.refusal()), ('revoked', (400, 'invalid_grant')))
+
+
+if __name__ == '__main__':
+        unittest.main(verbosity=2)
