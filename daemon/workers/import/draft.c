@@ -142,13 +142,17 @@ Cell drafts_take(Drafts *drafts, ColumnId id) {
         return drafts_has(drafts, id) ? drafts->scanner->row.cells[drafts->scanner->columns.at[id]] : (Cell) { "", 0 };
 }
 
+static void reject_cell(Drafts *drafts, ColumnId id, Cell cell, const char *what) {
+        drafts_reject(drafts, "column %s: \"%.*s\" is no %s", column_name(id), (int) (cell.n < 40 ? cell.n : 40), cell.text, what);
+}
+
 bool drafts_number(Drafts *drafts, ColumnId id, Number *ret) {
         Cell cell = drafts_take(drafts, id);
 
         if (cell.n == 0)
                 return false;
         if (!cell_number(cell, drafts->decimal, ret)) {
-                drafts_reject(drafts, "column %s: \"%.*s\" is no number", column_name(id), (int) (cell.n < 40 ? cell.n : 40), cell.text);
+                reject_cell(drafts, id, cell, "number");
                 return false;
         }
         /* more digits than a record holds: kept as they were printed */
@@ -163,7 +167,7 @@ bool drafts_duration(Drafts *drafts, ColumnId id, uint32_t *ret_s) {
         if (cell.n == 0)
                 return false;
         if (!cell_duration(cell, ret_s)) {
-                drafts_reject(drafts, "column %s: \"%.*s\" is no duration", column_name(id), (int) (cell.n < 40 ? cell.n : 40), cell.text);
+                reject_cell(drafts, id, cell, "duration");
                 return false;
         }
         return true;
@@ -276,6 +280,22 @@ bool draft_glucose(Draft *draft, unsigned unit, Cell cell, char decimal) {
         if (number.milli != 0)
                 draft_value(draft, (RecordUnit) unit, number);
         return true;
+}
+
+void drafts_glucose(Drafts *drafts, Draft *draft, ColumnId id) {
+        Cell cell = drafts_take(drafts, id);
+
+        if (!draft_glucose(draft, drafts_unit(drafts, id), cell, drafts->decimal))
+                reject_cell(drafts, id, cell, "glucose value");
+}
+
+Cell drafts_moment(Drafts *drafts, int64_t local_ms) {
+        int64_t s = local_ms / 1000;
+        char day[16];
+
+        day_put(day, s / 86400);
+        return drafts_text(drafts, "%sT%02u:%02u:%02u", day, (unsigned) (s % 86400 / 3600), (unsigned) (s % 3600 / 60),
+                           (unsigned) (s % 60));
 }
 
 void draft_key(Draft *draft, const char *part, size_t n_part) {

@@ -80,6 +80,10 @@ Cell drafts_take(Drafts *drafts, ColumnId id);
 /** drafts_number() - false when empty; a text that is no number rejects the row */
 bool drafts_number(Drafts *drafts, ColumnId id, Number *ret);
 bool drafts_duration(Drafts *drafts, ColumnId id, uint32_t *ret_s);
+/** drafts_glucose() - a glucose cell becomes the draft's value or code; a text that is neither rejects the row */
+void drafts_glucose(Drafts *drafts, Draft *draft, ColumnId id);
+/** drafts_moment() - YYYY-MM-DDTHH:MM:SS */
+Cell drafts_moment(Drafts *drafts, int64_t local_ms);
 /** drafts_unit() - of a glucose column, the patient's override considered */
 unsigned drafts_unit(const Drafts *drafts, ColumnId id);
 

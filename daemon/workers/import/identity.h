@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The 16 bytes that make a record the same record in every export: daemon/FORMAT.md, "identity". */
+/*
+ * The 16 bytes that make a record the same record in every export: daemon/FORMAT.md, "identity". What is in the
+ * discriminator's text, every part followed by LF:
+ *
+ *   cgm, fingerstick, calibration, wizard   nothing
+ *   bolus         "delivered", "selected" or "cancelled", the type's words, the bolus number
+ *   bolus, carbs  "marker" or "wizard" when made from such a row
+ *   basal         "rate", "temp", "suspend" or "resume"; legacy temp basal: its Raw-Type
+ *   alarm         section, "raised" or "cleared", text; legacy: Raw-Type and code
+ *   device_event  section, type, text, and for some the column; legacy: Raw-Type and values without ids
+ *   settings      name; legacy: Raw-Type and Raw-ID
+ *   note          section, "marker", text; legacy: Raw-Type
+ *
+ * Legacy boluses have the type's token alone: that form has no number.
+ */
 
 #include "daemon/common/util.h"
 #include "policy/record.h"

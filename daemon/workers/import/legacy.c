@@ -201,8 +201,10 @@ static void take_glucose(Legacy *l, Draft *draft, ColumnId column) {
                 drafts_reject(drafts, "no glucose column says the unit");
                 return;
         }
-        if (!draft_glucose(draft, unit, cell.n ? cell : raw, cell.n ? drafts->decimal : '.'))
-                drafts_reject(drafts, "\"%.*s\" is no glucose value", (int) ((cell.n ? cell : raw).n % 64), (cell.n ? cell : raw).text);
+        if (cell.n)
+                drafts_glucose(drafts, draft, column);
+        else if (!draft_glucose(draft, unit, raw, '.'))
+                drafts_reject(drafts, "column Raw-Values: AMOUNT is no glucose value");
 }
 
 static void map_bolus(Legacy *l) {
@@ -413,16 +415,10 @@ static void map_sensor_event(Legacy *l) {
 static void map_clock(Legacy *l) {
         Cell cell = drafts_take(l->drafts, COLUMN_NEW_TIME);
         Draft *draft = event(l, TOKEN_CLOCK_CHANGE);
-        int64_t ms, s;
-        char day[16];
+        int64_t ms;
 
-        if (cell.n == 0 || !cell_moment(cell, true, &ms))
-                return;
-        s = ms / 1000;
-        day_put(day, s / 86400);
-        (void) draft_text(draft, FIELD_NEW_TIME,
-                          drafts_text(l->drafts, "%sT%02u:%02u:%02u", day, (unsigned) (s % 86400 / 3600),
-                                      (unsigned) (s % 3600 / 60), (unsigned) (s % 60)));
+        if (cell.n && cell_moment(cell, true, &ms))
+                (void) draft_text(draft, FIELD_NEW_TIME, drafts_moment(l->drafts, ms));
 }
 
 static void map_meal(Legacy *l) {

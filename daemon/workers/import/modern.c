@@ -45,7 +45,6 @@ static Draft *event(Drafts *drafts, TokenId type, Cell text) {
 static void map_new_time(Drafts *drafts) {
         Cell cell = drafts_take(drafts, COLUMN_NEW_TIME);
         int64_t ms;
-        char day[16];
 
         if (cell.n == 0)
                 return;
@@ -54,11 +53,7 @@ static void map_new_time(Drafts *drafts) {
                 return;
         }
 
-        day_put(day, ms / 86400000);
-        ms /= 1000;
-        (void) draft_text(event(drafts, TOKEN_CLOCK_CHANGE, cell), FIELD_NEW_TIME,
-                          drafts_text(drafts, "%sT%02u:%02u:%02u", day, (unsigned) (ms % 86400 / 3600),
-                                      (unsigned) (ms % 3600 / 60), (unsigned) (ms % 60)));
+        (void) draft_text(event(drafts, TOKEN_CLOCK_CHANGE, cell), FIELD_NEW_TIME, drafts_moment(drafts, ms));
 }
 
 /*
@@ -66,18 +61,15 @@ static void map_new_time(Drafts *drafts) {
  * The first is the fingerstick, what follows within minutes with the same value and meter is merged into it.
  */
 static void map_bg(Drafts *drafts) {
-        Cell cell = drafts_take(drafts, COLUMN_BG), source, meter;
-        unsigned unit = drafts_unit(drafts, COLUMN_BG);
+        Cell source, meter, key;
         bool is_echo;
         Draft *draft;
-        Cell key;
 
-        if (cell.n == 0)
+        if (!drafts_has(drafts, COLUMN_BG))
                 return;
 
         draft = drafts_add(drafts, RECORD_FINGERSTICK);
-        if (!draft_glucose(draft, unit, cell, drafts->decimal))
-                drafts_reject(drafts, "column BG Reading: \"%.*s\" is no glucose value", (int) (cell.n < 40 ? cell.n : 40), cell.text);
+        drafts_glucose(drafts, draft, COLUMN_BG);
 
         source = drafts_take(drafts, COLUMN_BG_SOURCE);
         meter = drafts_take(drafts, COLUMN_METER);
@@ -95,29 +87,23 @@ static void map_bg(Drafts *drafts) {
 }
 
 static void map_calibration(Drafts *drafts) {
-        Cell cell = drafts_take(drafts, COLUMN_CALIBRATION);
         Draft *draft;
 
-        if (cell.n == 0)
+        if (!drafts_has(drafts, COLUMN_CALIBRATION))
                 return;
         draft = drafts_add(drafts, RECORD_CALIBRATION);
-        if (!draft_glucose(draft, drafts_unit(drafts, COLUMN_CALIBRATION), cell, drafts->decimal))
-                drafts_reject(drafts, "column Sensor Calibration BG: \"%.*s\" is no glucose value",
-                              (int) (cell.n < 40 ? cell.n : 40), cell.text);
+        drafts_glucose(drafts, draft, COLUMN_CALIBRATION);
         take_text(drafts, draft, COLUMN_SENSOR_STATE, FIELD_SENSOR_STATE);
 }
 
 static void map_sensor(Drafts *drafts) {
-        Cell cell;
         Draft *draft;
 
         if (!drafts_has(drafts, COLUMN_SENSOR_GLUCOSE) && !drafts_has(drafts, COLUMN_ISIG))
                 return;
 
-        cell = drafts_take(drafts, COLUMN_SENSOR_GLUCOSE);
         draft = drafts_add(drafts, RECORD_CGM);
-        if (!draft_glucose(draft, drafts_unit(drafts, COLUMN_SENSOR_GLUCOSE), cell, drafts->decimal))
-                drafts_reject(drafts, "column Sensor Glucose: \"%.*s\" is no glucose value", (int) (cell.n < 40 ? cell.n : 40), cell.text);
+        drafts_glucose(drafts, draft, COLUMN_SENSOR_GLUCOSE);
         take_milli(drafts, draft, COLUMN_ISIG, FIELD_ISIG);
         take_text(drafts, draft, COLUMN_SENSOR_STATE, FIELD_SENSOR_STATE);
         take_text(drafts, draft, COLUMN_SENSOR_EXCEPTION, FIELD_EXCEPTION);
@@ -162,14 +148,14 @@ static void map_bolus(Drafts *drafts) {
         if (!(drafts->present & (COLUMN_BIT(COLUMN_BOLUS_TYPE) | COLUMN_BIT(COLUMN_BOLUS_SELECTED) |
                                  COLUMN_BIT(COLUMN_BOLUS_DELIVERED) | COLUMN_BIT(COLUMN_BOLUS_CANCELLED))))
                 return;
-        if (drafts->scanner->is_aggregated) {
+        source = drafts_take(drafts, COLUMN_BOLUS_SOURCE);
+        if (drafts->scanner->is_aggregated || cell_is(source, "CLOSED_LOOP_AUTO_INSULIN")) {
                 map_aggregate(drafts);
                 return;
         }
 
         draft = drafts_add(drafts, RECORD_BOLUS);
         type = drafts_take(drafts, COLUMN_BOLUS_TYPE);
-        source = drafts_take(drafts, COLUMN_BOLUS_SOURCE);
         cancelled = drafts_take(drafts, COLUMN_BOLUS_CANCELLED);
         number_cell = drafts_take(drafts, COLUMN_BOLUS_NUMBER);
         has_selected = drafts_number(drafts, COLUMN_BOLUS_SELECTED, &selected);
@@ -195,7 +181,7 @@ static void map_bolus(Drafts *drafts) {
         (void) draft_text(draft, FIELD_REASON, cancelled);
         take_text(drafts, draft, COLUMN_BOLUS_PRESET, FIELD_NAME);
 
-        draft_key(draft, has_delivered ? "delivered" : has_selected ? "selected" : "cancelled", 9);
+        key_cell(draft, cell_of(has_delivered ? "delivered" : has_selected ? "selected" : "cancelled"));
         key_cell(draft, type);
         key_cell(draft, number_cell);
 

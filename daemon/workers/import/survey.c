@@ -125,13 +125,14 @@ static void check_glucose(Survey *survey, const Scanner *scanner, unsigned at) {
         }
 }
 
+/* Only what is a number with that mark counts: "n.a." in one cell says nothing of the file. */
 static void check_decimal(Survey *survey, const Scanner *scanner, Cell cell) {
-        for (size_t i = 0; i != cell.n; i++) {
-                unsigned is_point = cell.text[i] == '.';
+        static const char marks[] = { ',', '.' };
+        Number number;
 
-                if ((cell.text[i] == ',' || is_point) && survey->decimals_line[is_point] == 0)
-                        survey->decimals_line[is_point] = scanner->reader.line;
-        }
+        for (unsigned i = 0; i != N_ELEMENTS(marks); i++)
+                if (!survey->decimals_line[i] && memchr(cell.text, marks[i], cell.n) && cell_number(cell, marks[i], &number))
+                        survey->decimals_line[i] = scanner->reader.line;
 }
 
 static void add_time(Survey *survey, const Scanner *scanner) {

@@ -384,6 +384,25 @@ static void equal_moments_get_ordinals_by_content(void **state) {
         imported_done(&b);
 }
 
+static void an_identity_is_as_specified(void **state) {
+        /* SHA-256 of "MiniMed 780G MMT-1886\nNG0000042H" and of "delivered\nNormal\n33\n", from sha256sum(1) */
+        static const uint8_t device[] = { 0x41, 0x55, 0xdb, 0x67, 0x47, 0xe5, 0x53, 0xbb };
+        static const uint8_t discriminator[] = { 0xa5, 0xbd, 0x40, 0xd4 };
+        const Got *got;
+        Imported i;
+
+        (void) state;
+        import_data(&i, "pump-mgdl-semicolon.csv");
+        got = got_at(&i, 22, false);
+        assert_memory_equal(got->record.identity, device, 8);
+        assert_memory_equal(got->record.identity + 8, "\0\0\0\0", 4);
+        assert_memory_equal(got->record.identity + 12, discriminator, 4);
+        assert_memory_equal(got_at(&i, 41, false)->record.identity + 8, "\0\0\0\0\0\0\0\0", 8);
+        assert_int_equal(got_at(&i, 44, false)->record.identity[10], 1); /* the higher of two readings of one second */
+        assert_int_equal(got_at(&i, 45, false)->record.identity[10], 0);
+        imported_done(&i);
+}
+
 static void a_correction_keeps_its_identity(void **state) {
         Imported a, b;
 
@@ -461,7 +480,7 @@ static void other_files_are_refused_with_what_to_do_next(void **state) {
         REFUSED("Index;Nothing;Else\n", "can't be read");
         REFUSED("Index;Date;Time;BG Reading (mg/dL)\n0;12/13/2017;10:00:00;100\n1;02-12-2018;10:00:00;100\n", "spreadsheet");
         REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;1,5\n1;2025/05/03;10:00:00;1.5\n", "two ways");
-        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;x\n", "Not one of 1 rows could be read; the first: line 2: column Basal Rate");
+        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;n.a.\n", "Not one of 1 rows could be read; the first: line 2: column Basal Rate");
 }
 
 static void what_is_no_regular_file_is_refused_without_a_read(void **state) {
@@ -664,6 +683,7 @@ int main(void) {
                 cmocka_unit_test(exports_that_overlap_add_nothing),
                 cmocka_unit_test(a_bolus_that_is_still_being_delivered_waits_for_the_next_export),
                 cmocka_unit_test(equal_moments_get_ordinals_by_content),
+                cmocka_unit_test(an_identity_is_as_specified),
                 cmocka_unit_test(a_correction_keeps_its_identity),
                 cmocka_unit_test(units_that_contradict_the_values_are_refused),
                 cmocka_unit_test(ninety_nine_of_a_hundred_values_must_fit_the_unit),
