@@ -150,8 +150,8 @@ class Core:
 
         # clients
 
-        def connect(self, timeout_s=10, receive_buffer=None):
-                return Client(self, timeout_s, receive_buffer)
+        def connect(self, **options):
+                return Client(self, **options)
 
 
 def a_key():
@@ -182,18 +182,17 @@ PROOF = 'aaa.bbb.ccc'
 class Client:
         """One TLS connection. The bytes sent are exactly those given."""
 
-        def __init__(self, core, timeout_s=10, receive_buffer=None):
-                family = socket.AF_INET6 if ':' in core.peer[0] else socket.AF_INET
-                self.raw = socket.socket(family, socket.SOCK_STREAM)
-                if receive_buffer:
-                        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-                self.raw.settimeout(timeout_s)
-                self.raw.connect(core.peer)
-                self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        def __init__(self, core, timeout_s=10, source=None, host=None):
+                """@source: address to come from; @host: address to reach the gate at"""
+                raw = socket.create_connection((host or core.peer[0], core.peer[1]), timeout_s, (source, 0) if source else None)
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname = True
                 context.load_verify_locations(cadata=core.certificate)
-                self.tls = context.wrap_socket(self.raw, server_hostname='localhost')
+                try:
+                        self.tls = context.wrap_socket(raw, server_hostname='localhost')
+                except BaseException:
+                        raw.close()
+                        raise
                 self.buffer = b''
 
         def __enter__(self):

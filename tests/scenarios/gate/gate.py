@@ -13,7 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import core as c  # noqa: E402
-from core import Client, Core  # noqa: E402
+from core import Core  # noqa: E402
 
 GRANT_TYPE = 'grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer'
 FORM = {'Content-Type': 'application/x-www-form-urlencoded'}
@@ -300,6 +300,22 @@ class Limits(Gate):
                 self.core.reply(request.number, body=b'.')
                 self.assertEqual(clients[1].answer().body, b'.')
 
+        def test_all_peers_together_have_64_connections_and_the_next_waits_its_turn(self):
+                clients = [self.client(source=f'127.0.0.{1 + i % 2}') for i in range(64)]
+                with socket.create_connection(self.core.peer, source_address=('127.0.0.3', 0)) as waiting:
+                        # the one that waits is not accepted, while the others are served
+                        clients[7].get('/summary')
+                        request = self.core.request()
+                        self.core.reply(request.number, body=b'.')
+                        self.assertEqual(clients[7].answer().body, b'.')
+                        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                        context.load_verify_locations(cadata=self.core.certificate)
+                        clients[0].tls.close()
+                        waiting.settimeout(10)
+                        with context.wrap_socket(waiting, server_hostname='localhost') as tls:
+                                tls.sendall(b'GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n')
+                                self.assertTrue(tls.recv(1000).startswith(b'HTTP/1.1 404'))
+
         def test_older_tls_and_plain_http_get_nothing(self):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 context.check_hostname = False
@@ -502,8 +518,34 @@ class Streams(Gate):
                         self.assertEqual((answer.body, answer.whole), (b'A' * 5000 + b'B' * 5000 + b'C' * 5000, True))
 
 
+class Foreign(Gate):
+        address = '0.0.0.0:0'
+
+        def test_a_peer_from_elsewhere_has_16_connections(self):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                        try:
+                                s.connect(('192.0.2.1', 9)) # sends nothing; says which address this machine has towards others
+                                here = s.getsockname()[0]
+                        except OSError:
+                                self.skipTest('this machine has no address but its own')
+                clients = [self.client(host=here) for _ in range(16)]
+                with self.assertRaises((OSError, EOFError)):
+                        self.client(host=here)
+                clients[0].get('/nothing')
+                self.assertEqual(clients[0].answer().status, 404)
+                self.client(host='127.0.0.1').get('/nothing')
+
+
 class Ipv6(Gate):
         address = '[::1]:0'
+
+        def setUp(self):
+                try:
+                        with socket.socket(socket.AF_INET6) as s:
+                                s.bind(('::1', 0))
+                except OSError:
+                        self.skipTest('this machine has no IPv6')
+                super().setUp()
 
         def test_the_gate_listens_on_ipv6(self):
                 self.assertRegex(self.core.address, r'^\[::1\]:\d+$')
