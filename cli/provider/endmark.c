@@ -55,31 +55,30 @@ void endmark_feed(EndMark *mark, const char *bytes, size_t n) {
                 mark->n_lines++;
 }
 
-static int compare(EndMark *mark, uint64_t n_rows, uint64_t n_said, const char *hex) {
+static void hash_text(EndMark *mark, char ret[static ENDMARK_HEX_SIZE]) {
         uint8_t hash[crypto_hash_sha256_BYTES];
-        char ours[ENDMARK_HEX_SIZE];
 
         (void) crypto_hash_sha256_final(&mark->hash, hash);
-        (void) sodium_bin2hex(ours, sizeof(ours), hash, sizeof(hash));
-        return n_rows == n_said && strcmp(ours, hex) == 0 ? 0 : ENDMARK_E_MISMATCH;
+        (void) sodium_bin2hex(ret, ENDMARK_HEX_SIZE, hash, sizeof(hash));
 }
 
 static int check_trailer(EndMark *mark, const char *trailer, uint64_t *ret_rows) {
-        char hex[ENDMARK_HEX_SIZE];
-        uint64_t n_rows;
-        int end = 0, r;
+        uint64_t n_rows = mark->n_lines > 0 ? mark->n_lines - 1 : 0; /* the first has the names of the columns */
+        char hex[ENDMARK_HEX_SIZE], wanted[128];
 
         if (!trailer)
                 return ENDMARK_E_MISSING;
-        if (sscanf(trailer, "rows=%19" SCNu64 "; sha256=%64[0-9a-f]%n", &n_rows, hex, &end) != 2 || trailer[end] != '\0')
+        hash_text(mark, hex);
+        (void) snprintf(wanted, sizeof(wanted), "rows=%" PRIu64 "; sha256=%s", n_rows, hex);
+        if (strcmp(trailer, wanted) != 0)
                 return ENDMARK_E_MISMATCH;
-        r = compare(mark, mark->n_lines > 0 ? mark->n_lines - 1 : 0, n_rows, hex); /* the first has the names of the columns */
-        if (r == 0)
-                *ret_rows = n_rows;
-        return r;
+        *ret_rows = n_rows;
+        return 0;
 }
 
 static int check_line(EndMark *mark, uint64_t *ret_rows) {
+        uint64_t n_rows = mark->n_lines - (mark->has_head ? 1 : 0);
+        char wanted[ENDMARK_HEX_SIZE];
         json_t *json, *end;
         const char *hex;
         json_int_t rows;
@@ -87,13 +86,14 @@ static int check_line(EndMark *mark, uint64_t *ret_rows) {
 
         if (!mark->line_ended)
                 return ENDMARK_E_MISSING;
+        hash_text(mark, wanted);
         json = json_loadb(mark->line, mark->n_line, JSON_REJECT_DUPLICATES, NULL);
         end = json_object_get(json, "end");
         if (json_object_size(json) == 1 && json_unpack(end, "{s:I, s:s}", "rows", &rows, "sha256", &hex) == 0)
-                r = compare(mark, mark->n_lines - (mark->has_head ? 1 : 0), (uint64_t) rows, hex);
+                r = rows >= 0 && (uint64_t) rows == n_rows && strcmp(hex, wanted) == 0 ? 0 : ENDMARK_E_MISMATCH;
         json_decref(json);
         if (r == 0)
-                *ret_rows = (uint64_t) rows;
+                *ret_rows = n_rows;
         return r;
 }
 

@@ -3,7 +3,7 @@
 
 /*
  * Whether a slice is whole. NDJSON: the last line is {"end":{"rows":n,"sha256":hex,...}}, the hash being over all bytes
- * before it. CSV: the trailer Carewallet-Slice: rows=n; sha256=hex, over all bytes. daemon/PROTOCOL.md, "the gate".
+ * before it. CSV: the trailer Carewallet-Slice: rows=n; sha256=hex, over all bytes. daemon/workers/gate/GATE.md.
  */
 
 #include "daemon/common/util.h"

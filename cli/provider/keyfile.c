@@ -99,8 +99,8 @@ int keyfile_write(const char *path, const Secret *seed, const Secret *passphrase
         at = (char *) secret_data(text);
         n = snprintf(at, 128, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%s\",\"d\":\"", x);
         n += (int) b64url_encode(at + n, TEXT_32, secret_data(seed), SEED_SIZE);
-        memcpy(at + n, "\"}\n", 3);
-        return write_file(path, 0600, at, (size_t) n + 3);
+        n += snprintf(at + n, 8, "\"}\n");
+        return write_file(path, 0600, at, (size_t) n);
 }
 
 int keyfile_write_public(const char *path, const uint8_t public_key[static 32]) {

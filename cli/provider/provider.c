@@ -98,7 +98,7 @@ int provider_read_file(const char *path, uint8_t *ret, size_t n_max, size_t *ret
 
 int provider_read_grant(const Invocation *invocation, const char *path, GrantClaims *ret, char **ret_jwt) {
         cleanup(freep) char *jwt = NULL;
-        size_t n;
+        size_t n = 0;
         int r;
 
         jwt = malloc(JWS_MAX + 2);

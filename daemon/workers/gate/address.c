@@ -77,24 +77,24 @@ int address_listen(int *ret_fd, const struct sockaddr_storage *address, socklen_
 }
 
 int address_text(char ret[static ADDRESS_TEXT_SIZE], int fd) {
-        struct sockaddr_storage address = {0};
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } address = {.in6 = {0}};
         socklen_t n = sizeof(address);
         char host[INET6_ADDRSTRLEN];
 
-        if (getsockname(fd, (struct sockaddr *) &address, &n) < 0)
+        if (getsockname(fd, &address.any, &n) < 0)
                 return -errno;
-        if (address.ss_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address;
-
-                if (!inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)))
+        if (address.any.sa_family == AF_INET6) {
+                if (!inet_ntop(AF_INET6, &address.in6.sin6_addr, host, sizeof(host)))
                         return -errno;
-                (void) snprintf(ret, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
+                (void) snprintf(ret, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(address.in6.sin6_port));
         } else {
-                const struct sockaddr_in *in = (const struct sockaddr_in *) &address;
-
-                if (!inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)))
+                if (!inet_ntop(AF_INET, &address.in.sin_addr, host, sizeof(host)))
                         return -errno;
-                (void) snprintf(ret, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(in->sin_port));
+                (void) snprintf(ret, ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(address.in.sin_port));
         }
         return 0;
 }

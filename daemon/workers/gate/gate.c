@@ -92,6 +92,46 @@ static void keep(Gate *gate, int r) {
                 gate->r = fold(r);
 }
 
+/* --- the life of a request --- */
+
+static void request_hold(Request *request, uint8_t *bytes, size_t n) {
+        if (request->held) {
+                sodium_memzero(request->held, request->n_held);
+                free(request->held);
+        }
+        request->held = bytes;
+        request->n_held = n;
+        request->at = 0;
+}
+
+static Request *request_free(Request *request) {
+        if (!request)
+                return NULL;
+        request_hold(request, NULL, 0);
+        if (request->response)
+                MHD_destroy_response(request->response);
+        if (request->body) {
+                sodium_memzero(request->body, request->head.n_content);
+                free(request->body);
+        }
+        sodium_memzero(request, sizeof(*request));
+        free(request);
+        return NULL;
+}
+
+/* Its end, once: the core is told, and the connection is there for the next. */
+static void request_finish(Request *request, bool whole) {
+        Connection *connection = request->connection;
+        Gate *gate = connection->gate;
+
+        whole = whole && request->step == STEP_ANSWER && request->ended && !request->late && !connection->dropped;
+        if (request->asked)
+                keep(gate, frame_put_gate_closed(&gate->out, request->head.frame.request, request->late ? 0 : request->n_sent, whole));
+        connection->request = request_free(request);
+        connection->deadline_ms = now_ms() + GATE_REQUEST_MS;
+        connection->end_ms = now_ms() + GATE_STALL_MS;
+}
+
 /* --- connections --- */
 
 static void connection_wake(Connection *connection) {
@@ -194,7 +234,8 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **soc
         gate->progress = true;
         if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
                 connection = *socket_context;
-                assert(!connection || !connection->request);
+                if (connection && connection->request) /* libmicrohttpd gave up on the connection itself */
+                        request_finish(connection->request, false);
                 if (connection)
                         *connection = (Connection){0};
                 gate->run_again = true; /* at the limit, the listening socket is taken up again by the next run */
@@ -218,31 +259,6 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **soc
 
 /* --- requests --- */
 
-static void request_hold(Request *request, uint8_t *bytes, size_t n) {
-        if (request->held) {
-                sodium_memzero(request->held, request->n_held);
-                free(request->held);
-        }
-        request->held = bytes;
-        request->n_held = n;
-        request->at = 0;
-}
-
-static Request *request_free(Request *request) {
-        if (!request)
-                return NULL;
-        request_hold(request, NULL, 0);
-        if (request->response)
-                MHD_destroy_response(request->response);
-        if (request->body) {
-                sodium_memzero(request->body, request->head.n_content);
-                free(request->body);
-        }
-        sodium_memzero(request, sizeof(*request));
-        free(request);
-        return NULL;
-}
-
 /* The first that is heard of a request. Method and headers come with the first call of on_request(). */
 static void *on_request_line(void *userdata, const char *uri, struct MHD_Connection *mhd) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -251,9 +267,8 @@ static void *on_request_line(void *userdata, const char *uri, struct MHD_Connect
         Request *request;
 
         gate->progress = true;
-        if (!connection)
+        if (!connection || connection->request)
                 return NULL;
-        assert(!connection->request);
         request = calloc(1, sizeof(*request));
         if (!request)
                 return NULL;
@@ -272,22 +287,12 @@ static void *on_request_line(void *userdata, const char *uri, struct MHD_Connect
 static void on_request_end(void *userdata, struct MHD_Connection *mhd, void **request_context, enum MHD_RequestTerminationCode code) {
         Request *request = *request_context;
         Gate *gate = userdata;
-        Connection *connection;
-        bool whole;
 
         (void) mhd;
         gate->progress = true;
-        if (!request)
-                return;
-        connection = request->connection;
-        whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && request->step == STEP_ANSWER && request->ended &&
-                !connection->dropped;
-        if (request->asked)
-                keep(gate, frame_put_gate_closed(&gate->out, request->head.frame.request, request->n_sent, whole));
-        connection->request = request_free(request);
-        connection->deadline_ms = now_ms() + GATE_REQUEST_MS;
-        connection->end_ms = now_ms() + GATE_STALL_MS;
         *request_context = NULL;
+        if (request)
+                request_finish(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
 static ssize_t on_content(void *userdata, uint64_t position, char *buffer, size_t n_buffer) {

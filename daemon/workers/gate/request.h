@@ -3,7 +3,7 @@
 
 /*
  * A provider's HTTP request, checked and turned into the fixed frame that the core gets. Pure: no sockets, no MHD.
- * Whatever is not exactly as daemon/PROTOCOL.md says, "the gate", is refused here; so is a parameter that is not known,
+ * Whatever is not exactly as GATE.md says is refused here; so is a parameter that is not known,
  * because one that was meant to narrow and is ignored widens. Host and forwarded headers are not looked at.
  */
 
