@@ -244,6 +244,11 @@ static int notes(Import *import) {
 
         if (import->end.n_rows == 0)
                 r = import->sink->note(import->sink->userdata, "The file has no data row.");
+        if (r == 0 && import->end.n_rows < import->survey.n_promised) {
+                (void) snprintf(text, sizeof(text), "The file says that it has %u records and has %u: its end may be missing. Export it again to be sure.",
+                                import->survey.n_promised, import->end.n_rows);
+                r = import->sink->note(import->sink->userdata, text);
+        }
         if (r == 0 && import->survey.n_unknown) {
                 (void) snprintf(text, sizeof(text), "Columns without a field of their own, kept as text: %.*s",
                                 (int) import->survey.n_unknown, import->survey.unknown);

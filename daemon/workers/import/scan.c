@@ -168,8 +168,7 @@ static ScanItem read_row(Scanner *scanner, char *line, size_t n_line) {
         while (row->n_cells > n && row->cells[row->n_cells - 1].n == 0)
                 row->n_cells--;
         if (row->n_cells != n) {
-                (void) snprintf(scanner->bad, sizeof(scanner->bad), "%s%u columns where the header has %u",
-                                scanner->reader.has_line_end ? "" : "the file ends in the middle of it: ", row->n_cells, n);
+                (void) snprintf(scanner->bad, sizeof(scanner->bad), "%u columns where the header has %u", row->n_cells, n);
                 return SCAN_BAD;
         }
         return SCAN_ROW;

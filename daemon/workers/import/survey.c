@@ -309,6 +309,33 @@ static int explain(int r, const Scanner *scanner, char *ret_refusal) {
         return SURVEY_E_REFUSED;
 }
 
+/* A file that ends within a line, or has NUL bytes where text should be, did not arrive as it was sent: who knows what else is missing. */
+static int check_whole(const Scanner *scanner, ScanItem item, char *ret_refusal) {
+        if (item == SCAN_BAD && memchr(scanner->line, 0, scanner->n_line)) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Line %u has NUL bytes: the file is damaged. Nothing was imported. Export it again from CareLink.", scanner->reader.line);
+                return SURVEY_E_REFUSED;
+        }
+        if (!scanner->reader.has_line_end && (item == SCAN_BAD || item == SCAN_HEADER || item == SCAN_SECTION)) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The file is cut off in the middle of line %u: it was not downloaded or copied whole. Nothing was imported. "
+                                "Export it again from CareLink.", scanner->reader.line);
+                return SURVEY_E_REFUSED;
+        }
+        return 0;
+}
+
+/* "DEVICE DATA (7097 records)" in a legacy preamble */
+static void read_promise(Survey *survey, const char *line, size_t n_line) {
+        static const char head[] = "DEVICE DATA (";
+        size_t at = sizeof(head) - 1;
+
+        if (n_line <= at || memcmp(line, head, at) != 0)
+                return;
+        for (survey->n_promised = 0; at < n_line && line[at] >= '0' && line[at] <= '9' && survey->n_promised < UINT32_MAX / 16; at++)
+                survey->n_promised = survey->n_promised * 10 + (uint32_t) (line[at] - '0');
+}
+
 int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
                int (*progress)(void *userdata, uint64_t n_read), void *userdata,
                char ret_refusal[static IMPORT_REFUSAL_MAX]) {
@@ -322,6 +349,11 @@ int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
                 if (r)
                         return explain(r, scanner, ret_refusal);
 
+                r = check_whole(scanner, item, ret_refusal);
+                if (r)
+                        return r;
+                if (item == SCAN_PREAMBLE)
+                        read_promise(survey, scanner->line, scanner->n_line);
                 if (item == SCAN_HEADER) {
                         r = check_header(survey, scanner, unit_override, ret_refusal);
                         if (r)

@@ -55,6 +55,7 @@ typedef struct UnitCheck {
 typedef struct Survey {
         char decimal;
         uint32_t n_rows;
+        uint32_t n_promised; /* rows that a legacy preamble says there are; 0: it does not */
         uint32_t n_dates, n_dates_bad, dates_bad_line;
         char dates_bad[32];
         uint32_t decimals_line[2]; /* first row with a comma, with a point; 0: none */

@@ -114,10 +114,6 @@ class BadInput(unittest.TestCase):
                 result = self.refused(self.write('unit.csv', self.good.replace(b'(mg/dL)', b'(mmol/L)')), 'mmol/L')
                 self.assertRegex(result.err, r'Column "[^"]*\(mmol/L\)"')
 
-        def test_quotes_that_never_end(self):
-                lines = self.good.splitlines(keepends=True)
-                self.refused(self.write('quote.csv', b''.join(lines[:9]), b'"', *lines[9:]))
-
         def test_a_worker_that_is_killed_loses_its_job_and_no_more(self):
                 generate(self.w.path('year.csv'), '--days', 200, '--end', '2024-12-31', '--seed', 7)
                 importing = self.w.start_cli('import', self.w.path('year.csv'))

@@ -581,28 +581,40 @@ static void rejected(const char *rows, const char *because) {
         imported_done(&i);
 }
 
-static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
+static void a_file_that_did_not_arrive_whole_is_refused(void **state) {
         char with_nul[sizeof(HEAD) + 128];
         size_t n;
         Imported i;
 
         (void) state;
+        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;\n1;2025/05/03;10:00:00;;10");
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "cut off in the middle of line 4"));
+        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;\n-------;MiniM");
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        /* whole, but for the last line's end: nothing is missing */
+        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.n, 1);
+        imported_done(&i);
+
+        n = (size_t) snprintf(with_nul, sizeof(with_nul), "%s0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:00:00;;1?0;;;;;\n", HEAD);
+        *strchr(with_nul, '?') = '\0';
+        import_bytes(&i, with_nul, n);
+        assert_int_equal(i.r, IMPORT_E_REFUSED);
+        assert_true(strstr(i.refusal, "Line 4 has NUL bytes"));
+}
+
+static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
+        (void) state;
         rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
         rejected("1;2025/05/03;10:00:00;\xff;;;;;;\n", "no UTF-8");
         rejected("1;2025/05/03;10:00:00;;100\n", "5 columns where the header has 10");
-        rejected("1;2025/05/03;10:00:00;;10", "the file ends in the middle of it");
         rejected("1;2025/05/03;10:00:00;;100;;;;;;;x\n", "12 columns where");
         rejected("1;2025/02/30;10:00:00;;100;;;;;\n", "date and time");
         rejected("1;2025/05/03;25:00:00;;100;;;;;\n", "date and time");
         rejected("1;2025/05/03;10:00:00;;;Normal;1;zwei;5;\n", "column Bolus Volume Delivered: \"zwei\" is no number");
         rejected("Total;;;;;;;;;\n", "date and time");
-
-        n = (size_t) snprintf(with_nul, sizeof(with_nul), "%s0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:00:00;;1?0;;;;;\n", HEAD);
-        *strchr(with_nul, '?') = '\0';
-        import_bytes(&i, with_nul, n);
-        assert_int_equal(i.r, 0);
-        assert_int_equal(i.n_rejected, 1);
-        imported_done(&i);
 }
 
 static void a_file_without_rows_is_said_to_have_none(void **state) {
@@ -691,6 +703,7 @@ int main(void) {
                 cmocka_unit_test(what_is_no_regular_file_is_refused_without_a_read),
                 cmocka_unit_test(a_descriptor_that_can_t_be_read_is_refused),
                 cmocka_unit_test(a_line_of_2_gib_and_ten_million_columns_are_refused_at_once),
+                cmocka_unit_test(a_file_that_did_not_arrive_whole_is_refused),
                 cmocka_unit_test(rows_that_can_t_be_read_are_named_and_the_rest_is_kept),
                 cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
                 cmocka_unit_test(unknown_columns_are_kept_and_named),
