@@ -1164,7 +1164,7 @@ void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]) 
 }
 
 int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, int64_t *ret_last_local_ms) {
-        KindStats range = records->visible.kinds[RECORD_CGM];
+        KindStats range = { 0, INT64_MAX, INT64_MIN };
 
         for (unsigned i = 1; i < N_RECORD_KINDS; i++)
                 kind_stats_add(&range, &records->visible.kinds[i]);
