@@ -114,7 +114,8 @@ static int connection_want(Connection *connection) {
                 return 0;
         if (!connection->call)
                 events |= EPOLLIN;
-        if (connection->n_out > 0)
+        /* what came with the call before is looked at as soon as the loop turns; the socket says nothing new about it */
+        if (connection->n_out > 0 || (!connection->call && connection->n_in > connection->at_scanned))
                 events |= EPOLLOUT;
         return sd_event_source_set_io_events(connection->source, events);
 }

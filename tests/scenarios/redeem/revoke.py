@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When revoke has returned nothing more leaves: not on a stream, not to a poller, not by a gate that hangs."""
 
+import json
 import os
 import signal
 import sys
@@ -99,6 +100,17 @@ class Revoke(unittest.TestCase):
                 wait_for(lambda: clinic.entries('release-ended'), what='the stream has ended')
                 self.was_cut(slow, clinic)
                 self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+
+        def test_a_caller_that_asks_more_in_one_breath_gets_every_answer(self):
+                w = self.world()
+                clinic = self.clinic(w, 'clinic')
+                clinic.client().close()
+                calls = ('Status', {}), ('Revoke', {'provider': 'clinic'}), ('ListGrants', {}), ('Status', {})
+                with Varlink(w.socket) as v:
+                        v.socket.sendall(b''.join(json.dumps({'method': 'org.carewallet.' + method, 'parameters': parameters}).encode() + b'\0'
+                                                  for method, parameters in calls))
+                        replies = [v.receive()['parameters'] for _ in calls]
+                self.assertEqual((replies[0]['grants'], replies[1]['revoked'], replies[2]['grants'][0]['state'], replies[3]['grants']), (1, 1, 'revoked', 0))
 
         def test_a_gate_that_hangs_is_killed_and_comes_back(self):
                 w = self.world()
