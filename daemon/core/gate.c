@@ -58,7 +58,7 @@ void gate_stop(Manager *manager, const char *reason) {
                 gate->ready(reason, NULL, gate->ready_userdata);
         if (manager->wallet && wallet_begin(manager->wallet) == 0) {
                 if (redeem_gate_gone(manager->wallet->redeem, wallet_now(manager->wallet)) != 0 || wallet_commit(manager->wallet) != 0) {
-                        consent_rollback(manager->wallet->consent);
+                        wallet_rollback(manager->wallet);
                         fputs("carewalletd: the end of open streams could not be written to the ledger\n", stderr);
                 }
         }
@@ -84,7 +84,7 @@ static void on_end(void *userdata) {
                 return;
         gate->began = false;
         if (gate->failed)
-                consent_rollback(manager->wallet->consent);
+                wallet_rollback(manager->wallet);
         else if (wallet_commit(manager->wallet) != 0)
                 gate->failed = true;
         if (gate->failed) {
@@ -229,7 +229,7 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
         case FRAME_GATE_FAILED:
                 if (frame_get_text(text, payload, n_payload) != 0)
                         return FRAME_E_FORMAT;
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 redeem_abort(wallet->redeem); /* what the frames before it began */
                 gate_stop(manager, text);
                 return 0;
@@ -354,7 +354,7 @@ static int store_switch(Wallet *wallet, const char *listen, const char *external
         if (r == 0)
                 r = wallet_log(wallet, type, json_pack("{s:s, s:s}", "listen", listen, "external", external));
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return r;
         }
         return wallet_commit(wallet);

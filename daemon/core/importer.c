@@ -215,7 +215,7 @@ static int finish(Importer *importer, const FrameImportEnd *end) {
                 if (r == 0)
                         r = wallet_commit(wallet);
                 else
-                        consent_rollback(wallet->consent);
+                        wallet_rollback(wallet);
         } else
                 json_decref(entry);
         if (r != 0)

@@ -64,7 +64,7 @@ int manager_revoke(Manager *manager, const char *provider, const char *reason, R
         if (r == 0)
                 r = wallet_commit(wallet);
         else
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
         if (r == 0)
                 for (unsigned i = 0; i < ret->n_grants; i++)
                         grants_by_id(wallet->grants, ret->ids[i])->revoked_s = now_s;
@@ -100,7 +100,7 @@ static void expire_due(Manager *manager) {
                 if (r == 0)
                         r = wallet_commit(wallet);
                 else
-                        consent_rollback(wallet->consent);
+                        wallet_rollback(wallet);
                 if (r != 0)
                         fputs("carewalletd: the end of a grant could not be stored; it is ended in memory\n", stderr);
                 if (gate_reset(manager, &grant->id, 1, on_expiry_reset, NULL) < 0)
@@ -137,7 +137,7 @@ static int on_expiry(sd_event_source *source, int fd, uint32_t events, void *use
         expire_due(manager);
         /* Also after a jump of the clock: the highest time is what was seen. */
         if (wallet_begin(manager->wallet) != 0 || wallet_commit(manager->wallet) != 0)
-                consent_rollback(manager->wallet->consent);
+                wallet_rollback(manager->wallet);
         manager_arm_expiry(manager);
         return 0;
 }

@@ -54,7 +54,7 @@ int method_add_provider(Call *call, void *userdata) {
         if (r == 0)
                 r = consent_provider_add(wallet->consent, &provider);
         if (r == CONSENT_E_EXISTS) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return call_error(call, "org.carewallet.Exists", json_pack("{s:s, s:s}", "what", "provider or key", "name", name));
         }
         if (r == 0)
@@ -62,7 +62,7 @@ int method_add_provider(Call *call, void *userdata) {
         if (r == 0)
                 r = wallet_commit(wallet);
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return not_durable(call, "The provider was not added: the disk is full or cannot be written.");
         }
         return call_reply(call, json_pack("{s:s, s:s}", "words", words, "thumbprint", thumbprint));
@@ -360,7 +360,7 @@ int method_grant(Call *call, void *userdata) {
         if (r == 0)
                 r = grants_issue(wallet->grants, &provider, &claims, &grant);
         if (r == GRANTS_E_FULL) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return call_refuse(call, "This wallet has its %d grants.", GRANTS_MAX);
         }
         if (r == 0) {
@@ -375,7 +375,7 @@ int method_grant(Call *call, void *userdata) {
         if (r == 0)
                 r = wallet_commit(wallet);
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 if (grant)
                         grants_forget(wallet->grants, grant->id);
                 return not_durable(call, "No grant was made: the disk is full or cannot be written.");

@@ -206,7 +206,7 @@ int method_export(Call *call, void *userdata) {
                 if (r == 0)
                         r = wallet_commit(wallet);
                 else
-                        consent_rollback(wallet->consent);
+                        wallet_rollback(wallet);
         }
         /* A full disk must not hold the patient's own data hostage: it is said on the journal, and the export goes on. */
         if (r != 0)

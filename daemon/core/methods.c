@@ -149,7 +149,7 @@ int method_set_timezone(Call *call, void *userdata) {
         if (r == 0)
                 r = wallet_commit(wallet);
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The zone was not changed: the disk is full or cannot be written."));
         }
         (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zone);
@@ -164,7 +164,7 @@ int method_accept_clock(Call *call, void *userdata) {
         Wallet *wallet = manager->wallet;
         int r;
 
-        r = consent_begin(wallet->consent);
+        r = wallet_begin(wallet);
         if (r == 0)
                 r = consent_lower_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
         if (r == 0)
@@ -172,7 +172,7 @@ int method_accept_clock(Call *call, void *userdata) {
         if (r == 0)
                 r = wallet_commit(wallet);
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "Nothing was changed: the disk is full or cannot be written."));
         }
         return call_reply(call, NULL);

@@ -305,6 +305,7 @@ static void initialized(Unlocking *unlocking) {
                 r = consent_setting_put(manager->wallet->consent, "slots-generation", generation, sizeof(generation));
         if (r == 0)
                 r = wallet_commit(manager->wallet);
+        wallet_rollback(manager->wallet);
         if (r == 0)
                 r = manager_opened(manager, &n_applied);
         if (r != 0)

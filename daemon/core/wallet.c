@@ -42,16 +42,29 @@ PolicyNow wallet_now(const Wallet *wallet) {
 }
 
 int wallet_begin(Wallet *wallet) {
-        return consent_begin(wallet->consent);
+        int r;
+
+        assert(!wallet->in_transaction);
+        r = consent_begin(wallet->consent);
+        wallet->in_transaction = r == 0;
+        return r;
+}
+
+void wallet_rollback(Wallet *wallet) {
+        if (!wallet->in_transaction)
+                return;
+        wallet->in_transaction = false;
+        consent_rollback(wallet->consent);
 }
 
 int wallet_commit(Wallet *wallet) {
         int r = consent_saw_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
 
         if (r != 0) {
-                consent_rollback(wallet->consent);
+                wallet_rollback(wallet);
                 return r;
         }
+        wallet->in_transaction = false;
         return consent_commit(wallet->consent);
 }
 

@@ -35,6 +35,7 @@ typedef struct Wallet {
         uint8_t pins[GRANT_PINS_MAX][32];
         size_t n_urls;
         char *urls[WALLET_URLS_MAX]; /* of the gate, as providers reach it */
+        bool in_transaction;
 } Wallet;
 
 /** wallet_open() - @zone: for a new wallet, whose databases are made; NULL: the wallet must be whole */
@@ -46,6 +47,8 @@ PolicyNow wallet_now(const Wallet *wallet);
 /** wallet_begin(), wallet_commit() - a transaction on consent.db; committing also stores the time when it is the highest seen. CONSENT_E_FULL */
 must_check int wallet_begin(Wallet *wallet);
 must_check int wallet_commit(Wallet *wallet);
+/** wallet_rollback() - undo the running transaction; nothing when none runs: wallet_begin() that failed and wallet_commit() leave none */
+void wallet_rollback(Wallet *wallet);
 /** wallet_log() - a ledger entry in the running transaction; @fields: stolen object, gets "type" and "time" in front */
 must_check int wallet_log(Wallet *wallet, const char *type, json_t *fields);
 /** wallet_set_urls() - what htu must equal, and what grants name; stored by the caller */
