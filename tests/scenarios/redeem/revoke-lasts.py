@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 import unittest
+from http.client import HTTPException
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from world import ALL, Clinic, Poller, Refused, Template, World, wait_for  # noqa: E402
+from world import ALL, Clinic, Key, Poller, Refused, Template, World, generate, wait_for  # noqa: E402
 
 
 class RevokeLasts(unittest.TestCase):
@@ -114,22 +115,30 @@ class RevokeLasts(unittest.TestCase):
                 self.assertNotIn(200, poller.since(dead))
                 self.assertEqual(w.json('status')['grants'], 0)
 
-        def test_with_the_disk_full_it_is_dead_and_says_that_it_may_come_back(self):
+        def small_disk(self):
+                """A wallet whose disk can be filled: returns it and a function to fill it, which returns one to make room."""
                 def mount(w):
                         self.addCleanup(w.close)
-                        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m,mode=700', 'carewallet-test', w.state], stderr=subprocess.DEVNULL).returncode != 0:
+                        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m,mode=700', 'carewallet-test', w.state],
+                                          stderr=subprocess.DEVNULL).returncode != 0:
                                 self.skipTest('skipped: no right to mount a small file system')
                         self.addCleanup(subprocess.run, ['umount', '-l', w.state], check=True)
 
+                def fill():
+                        with open(os.path.join(w.state, 'filler'), 'wb', buffering=0) as f, self.assertRaises(OSError):
+                                while True:
+                                        f.write(bytes(4096))
+                        return lambda: os.unlink(os.path.join(w.state, 'filler'))
+
                 w = World(self.small, before=mount)
                 self.addCleanup(w.stop)
+                return w, fill
+
+        def test_with_the_disk_full_it_is_dead_and_says_that_it_may_come_back(self):
+                w, fill = self.small_disk()
                 clinic, other = self.clinic(w, 'clinic'), self.clinic(w, 'other')
                 client, theirs = clinic.client(), other.client()
-                filler = os.path.join(w.state, 'filler')
-                with open(filler, 'wb', buffering=0) as f, self.assertRaises(OSError):
-                        while True:
-                                f.write(bytes(4096))
-
+                make_room = fill()
                 result = w.cli('revoke', 'clinic', code=1)
                 self.assertRegex(result.err, 'dead now.*gate is off.*would be alive again')
                 for c in client, theirs:
@@ -143,7 +152,7 @@ class RevokeLasts(unittest.TestCase):
                 self.assertRegex(w.cli('gate', 'on', '--listen', w.gate, code=1).err, 'disk is full')
                 self.assertFalse(w.json('status')['gate']['on'])
 
-                os.unlink(filler)
+                make_room()
                 answer = w.cli('revoke', 'clinic', '--json').json
                 self.assertEqual((answer['revoked'], answer['durable']), (1, True))
                 self.assertEqual(len(clinic.entries('revoked')), 1)
@@ -155,6 +164,42 @@ class RevokeLasts(unittest.TestCase):
                 w.unlock()
                 w.wait_gate()
                 self.assertEqual((clinic.state, clinic.refusal()), ('revoked', (400, 'invalid_grant')))
+
+        def test_nothing_that_a_full_disk_refuses_ends_the_core(self):
+                w, fill = self.small_disk()
+                clinic = self.clinic(w, 'clinic')
+                client = clinic.client()
+                csv = w.path('more.csv')
+                generate(csv, '--days', 60, '--end', self.small.first, '--seed', 9)
+                core, size = w.core_pid, len(w.ledger())
+                key = Key().write_jwk(w.path('new.jwk'))
+                make_room = fill()
+                time.sleep(1.1)  # so that the time seen is another one, too
+
+                # who asks gets nothing that the ledger does not have
+                with self.assertRaises((Refused, OSError, HTTPException)):
+                        client.get('/slice').read()
+                for verb in (('provider', 'add', 'new', '--key', key), ('grant', 'clinic', '--preset', 'visit', '--yes', '--out', w.path('x.grant')),
+                             ('gate', 'on', '--listen', w.gate), ('gate', 'off'), ('import', csv), ('timezone', 'Europe/Paris'), ('revoke', '--all')):
+                        with self.subTest(verb[:2]):
+                                result = w.cli(*verb, code=1)
+                                self.assertRegex(result.err, r'[Dd]isk|records')
+                                self.assertEqual(w.core_pid, core)
+                w.cli('export', '--format', 'ndjson', '--out', w.path('all.ndjson'))  # the patient's own data are not held hostage
+                w.clock.set(40 * 86400)  # the grant expires, and it can't be stored
+                self.assertEqual((w.core_pid, clinic.state), (core, 'revoked'))
+                w.clock.set(0)
+                make_room()
+                self.assertEqual([entry['type'] for entry in w.ledger()[size:]], [])
+
+                w.cli('revoke', '--all')
+                make_room = fill()
+                w.lock()
+                w.cli('unlock', '--passphrase-fd', '{}', passphrase=w.passphrase, code=None)
+                w.cli('revoke', '--all', code=None)
+                make_room()
+                w.unlock()
+                self.assertEqual(clinic.state, 'revoked')
 
 
 if __name__ == '__main__':
