@@ -705,7 +705,9 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         connection->next = server->connections;
         server->connections = connection;
         server->n_connections++;
-        if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0)
+        /* A revocation waits for no stream and no import. */
+        if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0 ||
+            sd_event_source_set_priority(connection->source, SD_EVENT_PRIORITY_IMPORTANT) < 0)
                 connection_free(connection);
         return 0;
 }
@@ -734,6 +736,9 @@ int server_new(Server **ret, const ServerConfig *config) {
                 return -ENOMEM;
         server->config = *config;
         r = sd_event_add_io(config->event, &server->source, config->listen_fd, EPOLLIN, on_listen, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(server->source, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(config->event, &server->reaper, on_reap, server);
