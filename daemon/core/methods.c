@@ -7,10 +7,15 @@
 #include "gate.h"
 #include "version.h"
 
+enum {
+        SINCE_MAX = 2000, /* entries of the ledger that Status looks at: a few milliseconds */
+        SINCE_EXPIRING_S = 7 * 86400,
+};
+
 const Method methods[] = {
-        { "Status", METHOD_OPEN, "",
+        { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
-          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool",
+          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
@@ -52,6 +57,61 @@ const char *methods_guard(const Peer *peer, const Method *method, void *userdata
         return guard_permits(&manager->guard, peer, clock_monotonic_ms()) ? NULL : "org.carewallet.StepUpRequired";
 }
 
+/* What the ledger says happened since its patient was last told. */
+typedef struct Since {
+        json_int_t n_fetched, n_refused, n_expired, n_revoked;
+        json_t *last_fetch; /* {provider, time} */
+} Since;
+
+static int count_entry(uint64_t index, const char *record, size_t n_record, void *userdata) {
+        cleanup(json_decrefp) json_t *entry = record ? json_loadb(record, n_record, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        const json_t *count = json_object_get(entry, "count");
+        Since *since = userdata;
+
+        (void) index;
+        if (!type) /* erased */
+                return 0;
+        if (strcmp(type, "release-begun") == 0) {
+                since->n_fetched++;
+                json_decref(since->last_fetch);
+                since->last_fetch = json_pack("{s:O*, s:O*}", "provider", json_object_get(entry, "provider"), "time", json_object_get(entry, "time"));
+        } else if (strcmp(type, "refused") == 0)
+                since->n_refused += json_is_integer(count) ? json_integer_value(count) : 1;
+        else if (strcmp(type, "expired") == 0)
+                since->n_expired++;
+        else if (strcmp(type, "revoked") == 0)
+                since->n_revoked++;
+        return 0;
+}
+
+static int add_since(const Manager *manager, json_t *status, uint64_t first) {
+        const Wallet *wallet = manager->wallet;
+        uint64_t size = consent_ledger_size(wallet->consent);
+        PolicyNow now = wallet_now(wallet);
+        bool is_whole = size < SINCE_MAX || first >= size - SINCE_MAX;
+        json_int_t n_expiring = 0;
+        Since since = { 0 };
+        int r;
+
+        if (!is_whole)
+                first = size - SINCE_MAX;
+        r = consent_ledger_read(wallet->consent, first, SINCE_MAX, count_entry, &since);
+        if (r != 0) {
+                json_decref(since.last_fetch);
+                return fold(r);
+        }
+        for (size_t i = 0; i < grants_n(wallet->grants); i++) {
+                const Grant *grant = grants_at(wallet->grants, i);
+
+                n_expiring += grant_is_active(grant, now) && grant->claims.terms.expires_s - now.utc_ms / 1000 <= SINCE_EXPIRING_S;
+        }
+        (void) json_object_set_new(status, "since", json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:o*}", "fetched", since.n_fetched, "refused", since.n_refused, "expired",
+                                                              since.n_expired, "revoked", since.n_revoked, "expiring", n_expiring, "whole", (int) is_whole, "lastFetch",
+                                                              since.last_fetch));
+        return 0;
+}
+
 static void add_open_state(const Manager *manager, json_t *status) {
         const Wallet *wallet = manager->wallet;
         PolicyNow now = wallet_now(wallet);
@@ -91,10 +151,14 @@ static void add_open_state(const Manager *manager, json_t *status) {
 
 int method_status(Call *call, void *userdata) {
         Manager *manager = userdata;
+        json_int_t since = call_int(call, "since", -1);
         char text[JWS_THUMBPRINT_SIZE];
         size_t n_waiting = 0;
         json_t *status;
+        int r;
 
+        if (since < -1)
+                return call_invalid(call, "since");
         status = json_pack("{s:s, s:b, s:b, s:s, s:b, s:i}", "version", CAREWALLET_VERSION, "initialized", manager->has_slots, "locked", manager->wallet == NULL, "stateDir",
                            manager->config.state_dir, "memoryLocked", secret_can_lock(), "landlock", manager->config.landlock_abi);
         if (!status)
@@ -110,6 +174,13 @@ int method_status(Call *call, void *userdata) {
         (void) json_object_set_new(status, "waiting", json_integer((json_int_t) n_waiting));
         if (manager->wallet)
                 add_open_state(manager, status);
+        if (manager->wallet && since >= 0 && guard_permits(&manager->guard, &call->peer, clock_monotonic_ms())) { /* it tells of the log: a reading matter */
+                r = add_since(manager, status, (uint64_t) since);
+                if (r < 0) {
+                        json_decref(status);
+                        return r;
+                }
+        }
         return call_reply(call, status);
 }
 
