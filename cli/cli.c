@@ -44,6 +44,11 @@ const char *cli_operand(const Cli *cli, size_t i) {
 
 /* --- errors --- */
 
+static void say_marked(Paint colour, const char *mark, const char *message) {
+        fprintf(stderr, "%s%s%s", paint(stderr, colour), mark, unpaint(stderr));
+        output_wrap(stderr, (unsigned) strlen(mark), 2, message);
+}
+
 static int say_failure(const Cli *cli, int code, const char *error, const char *message) {
         if (cli->json) {
                 cleanup(json_decrefp) json_t *object =
@@ -52,7 +57,7 @@ static int say_failure(const Cli *cli, int code, const char *error, const char *
                 if (output_json(stderr, object) < 0)
                         return EXIT_INTERNAL; /* nobody reads it */
         } else
-                fprintf(stderr, "%scarewallet:%s %s\n", paint(stderr, PAINT_BAD), unpaint(stderr), message);
+                say_marked(PAINT_BAD, "carewallet: ", message);
         return code;
 }
 
@@ -78,7 +83,7 @@ int cli_usage(const Cli *cli, const char *format, ...) {
         va_start(list, format);
         format_message(&message, format, list);
         va_end(list);
-        if (!message || asprintf(&whole, "%s See: carewallet %s -h", message, cli->verb ? cli->verb->name : "") < 0)
+        if (!message || asprintf(&whole, "%s See: carewallet %s%s-h", message, cli->verb ? cli->verb->name : "", cli->verb ? " " : "") < 0)
                 whole = NULL;
         return say_failure(cli, EXIT_USAGE, NULL, whole ? whole : "Out of memory.");
 }
@@ -95,7 +100,7 @@ void cli_warn(const char *format, ...) {
         format_message(&message, format, list);
         va_end(list);
         if (message)
-                fprintf(stderr, "%sWarning:%s %s\n", paint(stderr, PAINT_WARNING), unpaint(stderr), message);
+                say_marked(PAINT_WARNING, "Warning: ", message);
 }
 
 int cli_transport_failed(const Cli *cli, int r) {
@@ -368,6 +373,7 @@ int cli_next(Cli *cli, Reply *ret) {
 /* --- what verbs share --- */
 
 int cli_look(Cli *cli, bool accept) {
+        cleanup(json_decrefp) json_t *parameters = NULL;
         cleanup(reply_done) Reply reply = {0};
         MemoryVerdict verdict = MEMORY_FINE;
         int r;
@@ -375,8 +381,10 @@ int cli_look(Cli *cli, bool accept) {
         r = cli_connect(cli);
         if (r != 0)
                 return r;
+        if (cli->memory)
+                parameters = json_pack("{s:I}", "since", (json_int_t) memory_told_size(cli->memory));
         client_set_timeout(cli->client, LOOK_TIMEOUT_S);
-        r = exchange(cli, "Status", NULL, false, NULL, 0, &reply);
+        r = exchange(cli, "Status", parameters, false, NULL, 0, &reply);
         client_set_timeout(cli->client, 0);
         if (r == 0 && reply.error)
                 r = cli_reply_failed(cli, &reply);
@@ -454,23 +462,31 @@ int cli_stream(Cli *cli, Reply *first, int to, Progress *progress) {
 bool cli_print_since(FILE *file, const json_t *status) {
         static const struct {
                 const char *name, *one, *many;
-        } lines[] = {
-                {"fetched", "time your data was fetched", "times your data was fetched"},
-                {"refused", "try was refused", "tries were refused"},
+        } parts[] = {
+                {"fetched", "fetch of your data", "fetches of your data"},
+                {"refused", "try to fetch was refused", "tries to fetch were refused"},
+                {"revoked", "grant was revoked", "grants were revoked"},
+                {"expired", "grant ended by itself", "grants ended by themselves"},
                 {"expiring", "grant ends within a week", "grants end within a week"},
         };
-        const json_t *since = json_object_get(status, "since");
+        const json_t *since = json_object_get(status, "since"), *last = json_object_get(since, "lastFetch");
+        char time[OUTPUT_TIME_SIZE];
         bool any = false;
 
-        for (size_t i = 0; i < N_ELEMENTS(lines); i++) {
-                int64_t n = message_int(since, lines[i].name, 0);
+        for (size_t i = 0; i < N_ELEMENTS(parts); i++) {
+                int64_t n = message_int(since, parts[i].name, 0);
 
                 if (n <= 0)
                         continue;
                 fputs(any ? ", " : "", file);
-                output_count(file, n, lines[i].one, lines[i].many);
+                output_count(file, n, parts[i].one, parts[i].many);
+                if (i == 0 && last)
+                        fprintf(file, " (%s%s, %s)", n == 1 ? "" : "the last by ", message_text(last, "provider", "?"),
+                                output_time(time, message_text(last, "time", "?")));
                 any = true;
         }
+        if (any && json_is_false(json_object_get(since, "whole")))
+                fputs(", and more before that", file);
         return any;
 }
 
@@ -544,39 +560,62 @@ const Verb *cli_find(const Verb *const *verbs, char *const *words, size_t n, siz
         return NULL;
 }
 
+enum {
+        HELP_WIDTH = 80, /* where it goes to no terminal, but to a pager */
+        HELP_COLUMN = 27,
+};
+
+static void print_wrapped(FILE *file, unsigned at, unsigned indent, const char *text) {
+        unsigned width = output_width(file);
+
+        output_wrap_at(file, width > 0 ? width : HELP_WIDTH, at, indent, text);
+}
+
 static void print_options(FILE *file, const Option *options) {
         for (; options && options->name; options++) {
-                char left[64];
+                int n = fprintf(file, "  --%s%s%s ", options->name, options->argument ? " " : "", options->argument ? options->argument : "");
 
-                (void) snprintf(left, sizeof(left), "--%s%s%s", options->name, options->argument ? " " : "",
-                                options->argument ? options->argument : "");
-                fprintf(file, "  %-24s %s\n", left, options->help);
+                fprintf(file, "%*s", n < HELP_COLUMN ? HELP_COLUMN - n : 0, "");
+                print_wrapped(file, n < HELP_COLUMN ? HELP_COLUMN : (unsigned) n, HELP_COLUMN, options->help);
         }
 }
 
+static void print_verb_help(FILE *file, const Verb *verb) {
+        fprintf(file, "usage: carewallet %s%s%s%s\n\n%s.\n", verb->name, verb->operands[0] ? " " : "", verb->operands,
+                verb->options ? " [OPTION...]" : "", verb->summary);
+        if (verb->help)
+                print_wrapped(file, 0, 0, verb->help);
+        if (verb->options) {
+                fputc('\n', file);
+                print_options(file, verb->options);
+        }
+        fputs("\nWith every verb:\n", file);
+        print_options(file, cli_common_options);
+}
+
 void cli_print_help(FILE *file, const Verb *const *verbs, const Verb *verb) {
+        const char *group = "";
+
         if (verb) {
-                fprintf(file, "usage: carewallet %s%s%s%s\n\n%s.\n", verb->name, verb->operands[0] ? " " : "", verb->operands,
-                        verb->options ? " [OPTION...]" : "", verb->summary);
-                if (verb->help)
-                        fprintf(file, "%s\n", verb->help);
-                if (verb->options) {
-                        fputc('\n', file);
-                        print_options(file, verb->options);
-                }
-                fputs("\nWith every verb:\n", file);
-                print_options(file, cli_common_options);
+                print_verb_help(file, verb);
                 return;
         }
 
         fputs("usage: carewallet VERB [OPTION...]\n\n"
-              "Your diabetes data in a wallet of your own: you decide who sees what, for how long,\n"
-              "and end it with one command.\n\n", file);
-        for (; *verbs; verbs++)
+              "Your diabetes data in a wallet of your own: you decide who sees what, for how\n"
+              "long, and end it with one command.\n", file);
+        for (; *verbs; verbs++) {
+                if (strcmp((*verbs)->group, group) != 0)
+                        fprintf(file, "\n%s%s%s\n", paint(file, PAINT_BOLD), (*verbs)->group, unpaint(file));
+                group = (*verbs)->group;
                 fprintf(file, "  %-16s %s\n", (*verbs)->name, (*verbs)->summary);
-        fputs("\ncarewallet VERB -h says more of one of them, carewallet(1) of all.\n"
-              "It starts with: carewallet init; carewallet import FILE; carewallet provider add NAME --key FILE; carewallet grant NAME ...\n",
-              file);
+        }
+        fputs("\ncarewallet VERB -h says more of one of them, carewallet(1) of all.\n\n"
+              "It starts with:\n"
+              "  carewallet init\n"
+              "  carewallet import FILE\n"
+              "  carewallet provider add NAME --key FILE\n"
+              "  carewallet grant NAME --preset visit --out FILE\n", file);
 }
 
 static void *wiped_malloc(size_t n) {
@@ -591,25 +630,27 @@ static void wiped_free(void *pointer) {
 
 /* After the verb: keep the checkpoint and, once a day, tell what happened. */
 static void look_again(Cli *cli) {
-        char *line = NULL;
-        size_t n_line = 0;
+        cleanup(freep) char *line = NULL;
+        bool tells, any;
+        size_t n_line;
         FILE *memory;
 
         if (!cli->client || !cli->memory)
                 return;
-        if (!cli->status && cli_look(cli, cli->is_new) != 0)
+        tells = !cli->json && isatty(STDERR_FILENO) && !memory_told_today(cli->memory);
+        /* what the verb saw may be from before the passphrase was given, and then it does not say what happened */
+        if ((!cli->status || (tells && !json_object_get(cli->status, "since"))) && cli_look(cli, cli->is_new) != 0)
                 return;
-        if (!cli->json && isatty(STDERR_FILENO) && memory_first_today(cli->memory)) {
-                memory = open_memstream(&line, &n_line);
-                if (memory) {
-                        bool any = cli_print_since(memory, cli->status);
+        if (!tells || !json_object_get(cli->status, "since"))
+                return;
 
-                        (void) fclose(memory);
-                        if (any)
-                                fprintf(stderr, "Since the last time: %s. More: carewallet log\n", line);
-                        free(line);
-                }
-        }
+        memory = open_memstream(&line, &n_line);
+        if (!memory)
+                return;
+        any = cli_print_since(memory, cli->status);
+        if (fclose(memory) == 0 && any)
+                output_say(stderr, 0, "%s: %s. More: carewallet log", memory_told_size(cli->memory) > 0 ? "Since the last time" : "Until now", line);
+        memory_tell(cli->memory, cli->status);
 }
 
 static int run(Cli *cli, int argc, char **argv) {

@@ -26,6 +26,7 @@ typedef struct Verb {
         const char *name;     /* "provider add" */
         const char *operands; /* "NAME", "FILE...", ""; FILE, NAME and VERB are completed */
         size_t n_min, n_max;  /* how many operands */
+        const char *group;    /* its heading in the overview */
         const char *summary;  /* one line */
         const char *help;     /* the rest of -h */
         const Option *options;

@@ -17,7 +17,7 @@ enum {
 
 struct Memory {
         char path[PATH_MAX];
-        json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {size, checkpoint, revocationKey, wrong}}} */
+        json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {checkpoint, told, revocationKey, wrong}}} */
         bool is_changed;
         bool is_accepted; /* by the patient: what the file says counts for nothing */
 };
@@ -197,16 +197,35 @@ int64_t memory_checkpoint_size(const Memory *memory) {
         return memory_checkpoint_parse(message_text(wallet, "checkpoint", ""), &size, &n_body) == 0 ? size : 0;
 }
 
-bool memory_first_today(Memory *memory) {
+int64_t memory_told_size(const Memory *memory) {
+        int64_t size = message_int(wallet_of(memory->root, message_text(memory->root, "wallet", NULL)), "told", 0);
+
+        return size > 0 ? size : 0;
+}
+
+static bool find_today(char ret[static 16]) {
         time_t now = time(NULL);
-        char today[16];
         struct tm tm;
 
-        if (!localtime_r(&now, &tm) || strftime(today, sizeof(today), "%Y-%m-%d", &tm) == 0 ||
-            strcmp(message_text(memory->root, "shown", ""), today) == 0)
-                return false;
-        set_text(memory, memory->root, "shown", today);
-        return true;
+        return localtime_r(&now, &tm) && strftime(ret, 16, "%Y-%m-%d", &tm) > 0;
+}
+
+bool memory_told_today(const Memory *memory) {
+        char today[16];
+
+        return find_today(today) && strcmp(message_text(memory->root, "shown", ""), today) == 0;
+}
+
+void memory_tell(Memory *memory, const json_t *status) {
+        json_t *wallet = wallet_of(memory->root, message_text(status, "walletId", NULL));
+        char today[16];
+        size_t n_body;
+        int64_t size;
+
+        if (wallet && memory_checkpoint_parse(message_text(status, "checkpoint", ""), &size, &n_body) == 0)
+                set(memory, wallet, "told", json_integer(size));
+        if (find_today(today))
+                set_text(memory, memory->root, "shown", today);
 }
 
 const char *memory_state_dir(const Memory *memory) {

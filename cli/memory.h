@@ -3,8 +3,9 @@
 
 /*
  * What the command line remembers of a daemon, in $XDG_STATE_HOME/carewallet/cli, one file a socket: where its state
- * is and to which key a revocation is sealed when it does not run, and the newest checkpoint of the ledger that it has
- * shown. A ledger that is behind that checkpoint has been put back to an older state; the daemon cannot know, we can.
+ * is and to which key a revocation is sealed when it does not run, up to where the patient was told what happened, and the
+ * newest checkpoint of the ledger that it has shown. A ledger that is behind that checkpoint has been put back to an older
+ * state; the daemon cannot know, we can.
  */
 
 #include "message.h"
@@ -34,8 +35,12 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept);
 /** memory_checkpoint_size() - entries that the ledger of the last wallet is known to have had */
 int64_t memory_checkpoint_size(const Memory *memory);
 
-/** memory_first_today() - true once a day */
-bool memory_first_today(Memory *memory);
+/** memory_told_size() - entries of the last wallet's ledger that the patient has been told about; 0: none yet */
+int64_t memory_told_size(const Memory *memory);
+/** memory_told_today() - the patient has been told today */
+bool memory_told_today(const Memory *memory);
+/** memory_tell() - the patient is told now what @status says */
+void memory_tell(Memory *memory, const json_t *status);
 
 const char *memory_state_dir(const Memory *memory); /* borrowed; NULL when it is not known */
 /** memory_revocation_key() - false when it is not known */

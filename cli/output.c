@@ -3,6 +3,7 @@
 #include "output.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
@@ -28,6 +29,92 @@ const char *paint(FILE *file, Paint paint) {
 
 const char *unpaint(FILE *file) {
         return is_colourful(file) ? "\033[0m" : "";
+}
+
+unsigned output_width(FILE *file) {
+        enum { MAX = 100 }; /* longer lines are hard to read */
+        struct winsize size;
+
+        if (!isatty(fileno(file)) || ioctl(fileno(file), TIOCGWINSZ, &size) < 0 || size.ws_col < 20)
+                return 0;
+        return size.ws_col < MAX ? size.ws_col : MAX;
+}
+
+/* Columns of @n bytes of UTF-8, colours not counted. Wide characters are: nothing here needs them. */
+static unsigned columns(const char *text, size_t n) {
+        unsigned count = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                if (text[i] == '\033')
+                        while (i + 1 < n && text[i] != 'm')
+                                i++;
+                else
+                        count += ((unsigned char) text[i] & 0xc0) != 0x80;
+        }
+        return count;
+}
+
+void output_wrap_at(FILE *file, unsigned width, unsigned at, unsigned indent, const char *text) {
+        bool begins = true; /* no word on this line yet */
+        bool is_ended = false;
+
+        for (;;) {
+                size_t n_blanks = strspn(text, " "), n;
+                unsigned n_columns;
+
+                text += n_blanks;
+                n = strcspn(text, " \n");
+                n_columns = columns(text, n);
+                if (width > 0 && !begins && n > 0 && at + n_blanks + n_columns >= width) {
+                        fprintf(file, "\n%*s", (int) indent, "");
+                        at = indent;
+                        n_blanks = 0;
+                }
+                fprintf(file, "%*s%.*s", (int) n_blanks, "", (int) n, text);
+                at += (unsigned) n_blanks + n_columns;
+                begins &= n == 0;
+                is_ended = false;
+                text += n;
+                if (*text == '\n') {
+                        text++;
+                        fprintf(file, "\n%*s", *text != '\n' && *text != '\0' ? (int) indent : 0, "");
+                        at = indent;
+                        begins = is_ended = true;
+                }
+                if (*text == '\0')
+                        break;
+        }
+        if (!is_ended)
+                fputc('\n', file);
+}
+
+void output_wrap(FILE *file, unsigned at, unsigned indent, const char *text) {
+        output_wrap_at(file, output_width(file), at, indent, text);
+}
+
+void output_say(FILE *file, unsigned indent, const char *format, ...) {
+        cleanup(freep) char *text = NULL;
+        va_list list;
+
+        va_start(list, format);
+        if (vasprintf(&text, format, list) < 0)
+                text = NULL;
+        va_end(list);
+        fprintf(file, "%*s", (int) indent, "");
+        output_wrap(file, indent, indent, text ? text : "");
+}
+
+void output_row(FILE *file, const char *name, const char *format, ...) {
+        enum { COLUMN = 13 };
+        cleanup(freep) char *text = NULL;
+        va_list list;
+
+        va_start(list, format);
+        if (vasprintf(&text, format, list) < 0)
+                text = NULL;
+        va_end(list);
+        fprintf(file, "%-*s", COLUMN, name);
+        output_wrap(file, COLUMN, COLUMN, text ? text : "");
 }
 
 const char *output_number(char ret[static OUTPUT_NUMBER_SIZE], int64_t number) {
@@ -66,7 +153,7 @@ const char *output_time(char ret[static OUTPUT_TIME_SIZE], const char *text) {
         if (end && *end == '.') /* fractions are of no interest to a person */
                 end += 1 + strspn(end + 1, "0123456789");
         if (!end || strcmp(end, "Z") != 0 || (t = timegm(&utc), !localtime_r(&t, &local)) ||
-            strftime(ret, OUTPUT_TIME_SIZE, "%Y-%m-%d %H:%M", &local) == 0)
+            strftime(ret, OUTPUT_TIME_SIZE, "%Y-%m-%d %H:%M %Z", &local) == 0)
                 (void) snprintf(ret, OUTPUT_TIME_SIZE, "%s", text);
         return ret;
 }
@@ -85,6 +172,29 @@ void output_list(FILE *file, const json_t *array) {
                 fprintf(file, "%s%s", i > 0 ? ", " : "", json_is_string(value) ? json_string_value(value) : "?");
 }
 
+const char *output_kind(const char *name) {
+        static const char *const words[N_RECORD_KINDS] = { /* where the name itself is not how people say it */
+                [RECORD_CGM] = "CGM",
+                [RECORD_WIZARD] = "bolus wizard",
+                [RECORD_DEVICE_EVENT] = "device event",
+        };
+        unsigned kind = record_kind_from_name(name, strlen(name));
+
+        return kind > 0 && words[kind] ? words[kind] : name;
+}
+
+void output_kinds(FILE *file, const json_t *array) {
+        const json_t *value;
+        size_t i;
+
+        if (json_array_size(array) == N_RECORD_KINDS - 1) { /* none is twice in it */
+                fputs("all kinds", file);
+                return;
+        }
+        json_array_foreach (array, i, value)
+                fprintf(file, "%s%s", i > 0 ? ", " : "", json_is_string(value) ? output_kind(json_string_value(value)) : "?");
+}
+
 void output_records(FILE *file, const json_t *records) {
         char number[OUTPUT_NUMBER_SIZE];
         bool any = false;
@@ -93,7 +203,7 @@ void output_records(FILE *file, const json_t *records) {
                 int64_t n = message_int(records, record_kind_name(kind), 0);
 
                 if (n > 0) {
-                        fprintf(file, "%s%s %s", any ? ", " : "", output_number(number, n), record_kind_name(kind));
+                        fprintf(file, "%s%s %s", any ? ", " : "", output_number(number, n), output_kind(record_kind_name(kind)));
                         any = true;
                 }
         }

@@ -19,6 +19,21 @@ const char *paint(FILE *file, Paint paint);
 /** unpaint() - end it */
 const char *unpaint(FILE *file);
 
+/**
+ * output_wrap() - @text and a line end, broken at blanks where @file is a terminal that knows its width
+ * @at:     the column where the cursor is
+ * @indent: columns before each further line; a line end in @text begins one
+ */
+void output_wrap(FILE *file, unsigned at, unsigned indent, const char *text);
+/** output_wrap_at() - the same at @width columns, whatever @file is; 0: no breaks but those in @text */
+void output_wrap_at(FILE *file, unsigned width, unsigned at, unsigned indent, const char *text);
+/** output_width() - columns to use on @file, 100 at most; 0 where it is no terminal */
+unsigned output_width(FILE *file);
+/** output_say() - printf() from column @indent on, wrapped, with a line end */
+void output_say(FILE *file, unsigned indent, const char *format, ...) printf_like(3, 4);
+/** output_row() - a name, and the text beside it, wrapped within its column */
+void output_row(FILE *file, const char *name, const char *format, ...) printf_like(3, 4);
+
 enum {
         OUTPUT_NUMBER_SIZE = 32,
         OUTPUT_TIME_SIZE = 32,
@@ -28,12 +43,16 @@ enum {
 const char *output_number(char ret[static OUTPUT_NUMBER_SIZE], int64_t number);
 /** output_bytes() - "812 bytes", "1.4 MiB". Return: @ret */
 const char *output_bytes(char ret[static OUTPUT_NUMBER_SIZE], int64_t n_bytes);
-/** output_time() - an RFC 3339 UTC time on this machine's wall clock, "2026-03-14 09:05"; what is no such time stays as it is. Return: @ret */
+/** output_time() - an RFC 3339 UTC time on this machine's wall clock, "2026-03-14 09:05 CET"; what is no such time stays as it is. Return: @ret */
 const char *output_time(char ret[static OUTPUT_TIME_SIZE], const char *time);
 /** output_plural() - "1 record", "2,000 records" to @file */
 void output_count(FILE *file, int64_t n, const char *one, const char *many);
 /** output_list() - an array of strings with ", " between */
 void output_list(FILE *file, const json_t *array);
+/** output_kind() - a kind of record for people: "device event"; @name where that is none */
+const char *output_kind(const char *name);
+/** output_kinds() - an array of kinds; "all kinds" when it has every one */
+void output_kinds(FILE *file, const json_t *array);
 /** output_records() - {kind: n} as "105,120 cgm, 12 bolus" in the order of the kinds; "none" */
 void output_records(FILE *file, const json_t *records);
 

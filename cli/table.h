@@ -7,6 +7,7 @@
 #include "policy/record.h"
 
 typedef struct RecordTable {
+        const char *title; /* before the first row; NULL: none */
         size_t n_max;   /* rows to print; the rest is counted only */
         bool one_kind;  /* all are of one kind, which then has no column */
         /* filled by cli_table() */

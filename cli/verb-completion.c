@@ -131,6 +131,7 @@ static int run(Cli *cli) {
 
 const Verb verb_completion = {
         .name = "completion",
+        .group = "Help",
         .operands = "bash|zsh|fish",
         .n_max = SIZE_MAX,
         .summary = "Let your shell complete what you type",

@@ -93,13 +93,14 @@ static int run(Cli *cli) {
                 return cli_print_json(cli, answer);
         }
         if (path)
-                printf("%s record%s in %s. It is readable by anyone who gets the file: keep it safe.\n", output_number(number, n_rows),
-                       n_rows == 1 ? "" : "s", path);
+                output_say(stdout, 0, "%s record%s in %s. It is readable by anyone who gets the file: keep it safe.", output_number(number, n_rows),
+                           n_rows == 1 ? "" : "s", path);
         return EXIT_DONE;
 }
 
 const Verb verb_export = {
         .name = "export",
+        .group = "Data",
         .operands = "",
         .summary = "Everything in the wallet, for you to keep or take elsewhere",
         .help = "All records with all their fields, notes and serial numbers too. An export that is cut short leaves no FILE.",

@@ -28,7 +28,7 @@ static int run_on(Cli *cli) {
         if (!listen)
                 return cli_usage(cli, "Say where to listen: --listen 127.0.0.1:8443.");
         if (!is_local(listen) && !cli_option(cli, YES) && !cli->json && isatty(STDIN_FILENO)) {
-                fprintf(stderr, "Other machines will be able to reach %s. Without a grant and its key they get nothing.\n", listen);
+                output_say(stderr, 0, "Other machines will be able to reach %s. Without a grant and its key they get nothing.", listen);
                 r = cli_confirm(cli, "Open the gate?");
                 if (r != 0)
                         return r;
@@ -48,8 +48,9 @@ static int run_on(Cli *cli) {
                 fputs(", reached by ", stdout);
                 output_list(stdout, json_object_get(reply.parameters, "urls"));
         }
-        puts(".\nWhoever has a grant can fetch what it permits. Grants that you make from now on name this address.\n"
-             "Close it: carewallet gate off");
+        puts(".");
+        output_say(stdout, 0, "Whoever has a grant can fetch what it permits. Grants that you make from now on name this address.\n"
+                              "Close it: carewallet gate off");
         return EXIT_DONE;
 }
 
@@ -68,6 +69,7 @@ static int run_off(Cli *cli) {
 
 const Verb verb_gate_on = {
         .name = "gate on",
+        .group = "Gate",
         .operands = "",
         .summary = "Open the door at which grants are redeemed",
         .options = on_options,
@@ -76,6 +78,7 @@ const Verb verb_gate_on = {
 
 const Verb verb_gate_off = {
         .name = "gate off",
+        .group = "Gate",
         .operands = "",
         .summary = "Close it",
         .run = run_off,

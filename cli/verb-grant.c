@@ -154,10 +154,14 @@ static int make_parameters(const Cli *cli, json_t *parameters) {
 }
 
 static void print_text(const char *text) {
-        fputs(text, stdout);
-        if (text[0] != '\0' && text[strlen(text) - 1] != '\n')
-                putchar('\n');
-        (void) fflush(stdout);
+        for (size_t n; *text != '\0'; text += n + (text[n] == '\n')) {
+                cleanup(freep) char *line = NULL;
+
+                n = strcspn(text, "\n");
+                line = strndup(text, n);
+                if (line)
+                        output_wrap(stdout, 0, 6, line); /* beside "What: " */
+        }
 }
 
 static int try_out(Cli *cli, json_t *parameters) {
@@ -173,7 +177,7 @@ static int try_out(Cli *cli, json_t *parameters) {
                 return cli_option(cli, DRY_RUN) ? cli_print_json(cli, reply.parameters) : 0;
         print_text(message_text(reply.parameters, "text", ""));
         if (message_text(reply.parameters, "words", NULL))
-                printf("\nThe words of this provider's key: %s\n", message_text(reply.parameters, "words", ""));
+                printf("\nThe words of this provider's key:\n  %s\n", message_text(reply.parameters, "words", ""));
         (void) fflush(stdout);
         return 0;
 }
@@ -240,16 +244,17 @@ static int run(Cli *cli) {
                 return cli_print_json(cli, answer);
         }
         printf("\n%sThe grant is in %s.%s\n", paint(stdout, PAINT_GOOD), path, unpaint(stdout));
-        printf("Next: give that file to %s, by mail if you like: it is of no use without %s's own key.\n", name, name);
+        output_say(stdout, 0, "Next: give that file to %s, by mail if you like: it is of no use without %s's own key.", name, name);
         if (cli->status || cli_look(cli, false) == 0)
                 if (!message_bool(json_object_get(cli->status, "gate"), "on"))
-                        puts("The gate is closed; nothing can be fetched until: carewallet gate on --listen ADDRESS:PORT");
-        printf("See what it lets out: carewallet preview %s. End it: carewallet revoke %s\n", name, name);
+                        output_say(stdout, 0, "The gate is closed; nothing can be fetched until: carewallet gate on --listen ADDRESS:PORT");
+        output_say(stdout, 0, "See what it lets out: carewallet preview %s\nEnd it: carewallet revoke %s", name, name);
         return EXIT_DONE;
 }
 
 const Verb verb_grant = {
         .name = "grant",
+        .group = "Sharing",
         .operands = "NAME",
         .n_min = 1,
         .n_max = 1,

@@ -2,13 +2,48 @@
 
 #include "grants.h"
 
-void grants_print(FILE *file, const json_t *grant) {
+const char *grants_purpose(const char *purpose) {
+        static const struct {
+                const char *code, *words;
+        } all[] = { /* HL7 v3 ActReason */
+                {"TREAT", "to treat you"},
+                {"CAREMGT", "to manage your care"},
+                {"HRESCH", "for health research"},
+                {"PATRQT", "because you ask for it"},
+                {"FAMRQT", "because your family asks for it"},
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(all); i++)
+                if (strcmp(all[i].code, purpose) == 0)
+                        return all[i].words;
+        return purpose;
+}
+
+void grants_print_scope(FILE *file, const json_t *grant) {
         const json_t *window = json_object_get(grant, "window");
-        const char *state = message_text(grant, "state", "?"), *from = message_text(window, "from", NULL), *to = message_text(window, "to", NULL);
-        const char *revoked = message_text(grant, "revoked", NULL);
-        int64_t last_days = message_int(window, "lastDays", 0), uses_max = message_int(grant, "usesMax", 0);
+        int64_t last_days = message_int(window, "lastDays", 0);
+
+        if (strcmp(message_text(grant, "detail", ""), "summary") == 0)
+                fputs("a summary of sensor glucose, no single reading", file);
+        else {
+                fputs("every record of ", file);
+                output_kinds(file, json_object_get(grant, "kinds"));
+        }
+        if (last_days > 0)
+                fprintf(file, message_bool(window, "newer") ? ", the last %lld days" : ", the %lld days up to the grant", (long long) last_days);
+        else
+                fprintf(file, ", %s to %s%s", message_text(window, "from", "?"), message_text(window, "to", "?"),
+                        message_bool(window, "newer") ? "" : ", none newer than the grant");
+}
+
+void grants_print(FILE *file, const json_t *grant) {
+        const char *state = message_text(grant, "state", "?"), *revoked = message_text(grant, "revoked", NULL);
+        int64_t uses = message_int(grant, "uses", 0), uses_max = message_int(grant, "usesMax", 0);
         bool is_active = strcmp(state, "active") == 0;
+        cleanup(freep) char *scope = NULL;
         char time[OUTPUT_TIME_SIZE];
+        size_t n_scope;
+        FILE *memory;
 
         fprintf(file, "%s%s%s  %s%s%s", paint(file, PAINT_BOLD), message_text(grant, "provider", "?"), unpaint(file),
                 paint(file, is_active ? PAINT_WARNING : PAINT_FAINT), state, unpaint(file));
@@ -16,25 +51,24 @@ void grants_print(FILE *file, const json_t *grant) {
                 fprintf(file, " %s", output_time(time, revoked));
         else if (strcmp(state, "not yet valid") == 0)
                 fprintf(file, ", from %s", output_time(time, message_text(grant, "notBefore", "?")));
-        else if (is_active)
-                fprintf(file, " until %s", output_time(time, message_text(grant, "expires", "?")));
-        fprintf(file, "\n  made %s", output_time(time, message_text(grant, "issued", "?")));
-        if (message_text(grant, "preset", NULL))
-                fprintf(file, " from \"%s\"", message_text(grant, "preset", ""));
-        fprintf(file, ", purpose %s\n  %s of ", message_text(grant, "purpose", "?"),
-                strcmp(message_text(grant, "detail", ""), "summary") == 0 ? "a summary" : "each record");
-        output_list(file, json_object_get(grant, "kinds"));
-        if (last_days > 0)
-                fprintf(file, "\n  of the last %lld days", (long long) last_days);
-        else if (from && to)
-                fprintf(file, "\n  from %s to %s", from, to);
-        fprintf(file, "%s%s; serial numbers: %s\n  fetched ", message_bool(window, "newer") ? "" : ", none newer than the grant",
-                message_bool(grant, "freeText") ? "; your notes too" : "",
-                strcmp(message_text(grant, "identity", ""), "pseudonym") == 0 ? "made up" : "none");
-        output_count(file, message_int(grant, "uses", 0), "time", "times");
-        if (uses_max > 0)
-                fprintf(file, " of %lld", (long long) uses_max);
+        else if (is_active || strcmp(state, "expired") == 0)
+                fprintf(file, "%s %s", is_active ? " until" : "", output_time(time, message_text(grant, "expires", "?")));
         fputc('\n', file);
+
+        memory = open_memstream(&scope, &n_scope);
+        if (!memory)
+                return;
+        grants_print_scope(memory, grant);
+        if (message_bool(grant, "freeText"))
+                fputs("; your notes too", memory);
+        fprintf(memory, "; serial numbers: %s", strcmp(message_text(grant, "identity", ""), "pseudonym") == 0 ? "made-up ones" : "none");
+        if (fclose(memory) == 0)
+                output_say(file, 2, "%s", scope);
+        output_say(file, 2, "made %s, %s", output_time(time, message_text(grant, "issued", "?")), grants_purpose(message_text(grant, "purpose", "?")));
+        if (uses_max > 0)
+                fprintf(file, "  redeemed %lld of %lld times\n", (long long) uses, (long long) uses_max);
+        else
+                fprintf(file, "  redeemed %lld time%s\n", (long long) uses, uses == 1 ? "" : "s");
 }
 
 static int run(Cli *cli) {
@@ -52,7 +86,7 @@ static int run(Cli *cli) {
                 return cli_print_json(cli, grants);
 
         if (json_array_size(grants) == 0)
-                puts("Nobody may see anything. Next: carewallet grant NAME --preset visit --out FILE");
+                output_say(stdout, 0, "Nobody may see anything. Next: carewallet grant NAME --preset visit --out FILE");
         json_array_foreach (grants, i, grant) {
                 if (i > 0)
                         putchar('\n');
@@ -66,6 +100,7 @@ static int run(Cli *cli) {
 
 const Verb verb_grants = {
         .name = "grants",
+        .group = "Sharing",
         .operands = "",
         .summary = "Who may see what, and until when",
         .run = run,

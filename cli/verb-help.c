@@ -17,6 +17,7 @@ static int run(Cli *cli) {
 
 const Verb verb_help = {
         .name = "help",
+        .group = "Help",
         .operands = "[VERB]",
         .n_max = 2,
         .summary = "This, or more of one verb",

@@ -60,7 +60,7 @@ static void print_kinds(const json_t *by_kind) {
                         if (n == 0)
                                 continue;
                         if (!any)
-                                printf("  %-14s", kind);
+                                printf("  %-14s", output_kind(kind));
                         printf("%s%s %s", any ? ", " : "", output_number(number, n), counts[i].words);
                         any = true;
                 }
@@ -69,30 +69,47 @@ static void print_kinds(const json_t *by_kind) {
         }
 }
 
+static void print_counts(const json_t *report) {
+        static const struct {
+                const char *name, *one, *many;
+        } counts[] = {
+                {"superseded", "corrected by this newer export", "corrected by this newer export"},
+                {"merged", "further row of the same events", "further rows of the same events"},
+                {"extra", "further record from a row with several", "further records from rows with several"},
+        };
+        cleanup(freep) char *text = NULL;
+        char number[OUTPUT_NUMBER_SIZE];
+        size_t n_text;
+        FILE *memory = open_memstream(&text, &n_text);
+
+        if (!memory)
+                return;
+        output_count(memory, message_int(report, "inserted", 0), "new record", "new records");
+        fprintf(memory, ", %s known already", output_number(number, message_int(report, "duplicates", 0)));
+        for (size_t i = 0; i < N_ELEMENTS(counts); i++) {
+                int64_t n = message_int(report, counts[i].name, 0);
+
+                if (n == 0)
+                        continue;
+                fputs(", ", memory);
+                output_count(memory, n, counts[i].one, counts[i].many);
+        }
+        if (fclose(memory) == 0)
+                output_say(stdout, 2, "%s", text);
+}
+
 static void print_report(const json_t *report, const char *path) {
         const json_t *rejected = json_object_get(report, "rejected"), *notes = json_object_get(report, "notes");
         const json_t *devices = json_object_get(report, "devices"), *value;
         const char *first = message_text(report, "firstDay", NULL), *last = message_text(report, "lastDay", NULL);
-        int64_t n_rejected = message_int(report, "rejectedCount", (int64_t) json_array_size(rejected));
+        int64_t n_rejected = message_int(report, "rejectedCount", (int64_t) json_array_size(rejected)), n_rows = message_int(report, "rows", 0);
         char number[OUTPUT_NUMBER_SIZE];
         size_t i;
 
-        printf("%s%s%s: %s, ", paint(stdout, PAINT_BOLD), path, unpaint(stdout), message_text(report, "format", "imported"));
-        output_count(stdout, message_int(report, "rows", 0), "row", "rows");
-        if (first && last)
-                printf(", %s to %s", first, last);
-        putchar('\n');
-
-        fputs("  ", stdout);
-        output_count(stdout, message_int(report, "inserted", 0), "new record", "new records");
-        printf(", %s known already", output_number(number, message_int(report, "duplicates", 0)));
-        if (message_int(report, "superseded", 0) > 0)
-                printf(", %s corrected by this newer export", output_number(number, message_int(report, "superseded", 0)));
-        if (message_int(report, "merged", 0) > 0)
-                printf(", %s further rows of the same events", output_number(number, message_int(report, "merged", 0)));
-        if (message_int(report, "extra", 0) > 0)
-                printf(", %s further records from rows with several", output_number(number, message_int(report, "extra", 0)));
-        putchar('\n');
+        printf("%s%s%s\n", paint(stdout, PAINT_BOLD), path, unpaint(stdout));
+        output_say(stdout, 2, "%s, %s row%s%s%s%s%s", message_text(report, "format", "imported"), output_number(number, n_rows), n_rows == 1 ? "" : "s",
+                   first && last ? ", " : "", first && last ? first : "", first && last ? " to " : "", first && last ? last : "");
+        print_counts(report);
         print_kinds(json_object_get(report, "byKind"));
 
         json_array_foreach (devices, i, value) { /* one device has several sections */
@@ -107,19 +124,19 @@ static void print_report(const json_t *report, const char *path) {
                 printf("  from %s%s%s\n", model[0] ? model : "an unnamed device", serial[0] ? ", serial " : "", serial);
         }
         json_array_foreach (notes, i, value)
-                printf("  %sNote:%s %s\n", paint(stdout, PAINT_WARNING), unpaint(stdout), json_is_string(value) ? json_string_value(value) : "");
+                output_say(stdout, 2, "%sNote:%s %s", paint(stdout, PAINT_WARNING), unpaint(stdout), json_is_string(value) ? json_string_value(value) : "");
 
         if (n_rejected == 0)
                 return;
-        printf("  %s%s row%s could not be understood and %s not in the wallet:%s\n", paint(stdout, PAINT_WARNING),
-               output_number(number, n_rejected), n_rejected == 1 ? "" : "s", n_rejected == 1 ? "is" : "are", unpaint(stdout));
+        output_say(stdout, 2, "%s%s row%s could not be understood and %s not in the wallet:%s", paint(stdout, PAINT_WARNING),
+                   output_number(number, n_rejected), n_rejected == 1 ? "" : "s", n_rejected == 1 ? "is" : "are", unpaint(stdout));
         json_array_foreach (rejected, i, value) {
                 if (i == REJECTED_SHOWN) {
                         printf("    ... and %s more. All of them: carewallet imports --json\n",
                                output_number(number, n_rejected - REJECTED_SHOWN));
                         break;
                 }
-                printf("    line %lld: %s\n", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
+                output_say(stdout, 4, "line %lld: %s", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
         }
 }
 
@@ -204,12 +221,13 @@ static int run(Cli *cli) {
 
 const Verb verb_import = {
         .name = "import",
+        .group = "Data",
         .operands = "FILE...",
         .n_min = 1,
         .n_max = SIZE_MAX,
         .summary = "Take records from CareLink exports (CSV) into the wallet",
-        .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the\n"
-                "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole (exit status 1)\n"
+        .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the "
+                "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole (exit status 1) "
                 "and the others are imported. With --json an array with one report a file.",
         .options = options,
         .run = run,

@@ -35,6 +35,7 @@ static int run(Cli *cli) {
 
 const Verb verb_imports = {
         .name = "imports",
+        .group = "Data",
         .operands = "",
         .summary = "What was imported when, and what could not be read",
         .help = "With --json the whole reports, with each row that was rejected and why.",

@@ -55,8 +55,9 @@ static int write_code(Cli *cli, const char *path, int fd, const Secret *code) {
 static int show_code(const Secret *code) {
         static const char before[] = "\nRecovery code: ";
         static const char after[] =
-                "\n\nThis code opens the wallet when the passphrase is forgotten. Nobody else has it, and it can't be shown\n"
-                "again: write it down on paper now, and keep it where you keep such things. Whoever has it has your data.\n";
+                "\n\nThis code opens the wallet when the passphrase is forgotten. Nobody else has\n"
+                "it, and it can't be shown again: write it down on paper now, and keep it where\n"
+                "you keep such things. Whoever has it has your data.\n";
         int r;
 
         if (fflush(stdout) != 0)
@@ -135,7 +136,7 @@ static int run(Cli *cli) {
         printf("%sYour wallet is made and open.%s Time zone of your devices: %s\n", paint(stdout, PAINT_GOOD), unpaint(stdout),
                message_text(reply.parameters, "timezone", zone));
         if (path)
-                printf("The recovery code is in %s: it opens the wallet when the passphrase is forgotten. Keep it away from this machine.\n", path);
+                output_say(stdout, 0, "The recovery code is in %s: it opens the wallet when the passphrase is forgotten. Keep it away from this machine.", path);
         else if (show_code(code) < 0)
                 return cli_fail(cli, EXIT_INTERNAL, "The wallet was made, but its recovery code could not be written.");
         puts("\nNext: carewallet import FILE (a CSV export from CareLink)");
@@ -148,6 +149,7 @@ end:
 
 const Verb verb_init = {
         .name = "init",
+        .group = "Wallet",
         .operands = "",
         .summary = "Make your wallet",
         .help = "Asks for a passphrase twice, or reads it with --passphrase-fd. Prints the recovery code, once.",

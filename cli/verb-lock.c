@@ -21,12 +21,13 @@ static int run(Cli *cli) {
 
         if (cli->json)
                 return cli_print_json(cli, reply.parameters);
-        puts("The wallet is locked: its keys are out of memory, and nothing can be fetched until: carewallet unlock");
+        output_say(stdout, 0, "The wallet is locked: its keys are out of memory, and nothing can be fetched until: carewallet unlock");
         return EXIT_DONE;
 }
 
 const Verb verb_lock = {
         .name = "lock",
+        .group = "Wallet",
         .operands = "",
         .summary = "Close the wallet and wipe its keys from memory",
         .run = run,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "cli.h"
+#include "log.h"
 
+#include "grants.h"
 #include "parse.h"
 
 enum {
@@ -15,138 +16,165 @@ static const Option options[] = {
         {NULL, NULL, NULL, NULL},
 };
 
-static void print_refusal(const json_t *entry) {
-        static const struct {
-                const char *reason, *words;
-        } reasons[] = {
-                {"stranger", "without a key that you know"},
-                {"more", "more of the same"},
-                {"revoked", "it was revoked"},
-                {"expired", "it had ended"},
-                {"uses", "it was used up"},
-                {"not-yet", "it was not valid yet"},
-                {"kinds", "kinds that were not granted"},
-                {"window", "days that were not granted"},
-                {"detail", "records, and a summary was granted"},
-        };
-        const char *provider = message_text(entry, "provider", NULL), *reason = message_text(entry, "reason", "?");
-        int64_t count = message_int(entry, "count", 1);
+typedef struct Words {
+        const char *name, *words;
+} Words;
 
-        for (size_t i = 0; i < N_ELEMENTS(reasons); i++)
-                if (strcmp(reasons[i].reason, reason) == 0)
-                        reason = reasons[i].words;
-        if (provider)
-                printf("%s tried to fetch and was refused: ", provider);
-        else
-                fputs("somebody tried to fetch and was refused: ", stdout);
-        fputs(reason, stdout);
-        if (count > 1) {
-                fputs(", ", stdout);
-                output_count(stdout, count, "time", "times");
-        }
+static const char *find_words(const Words *all, const char *name) {
+        for (; all->name; all++)
+                if (strcmp(all->name, name) == 0)
+                        return all->words;
+        return NULL;
 }
 
-static void print_release(const json_t *entry, bool is_begin) {
-        const char *provider = message_text(entry, "provider", "?"), *what = message_text(entry, "what", "records");
-        const json_t *scope = json_object_get(entry, "scope");
+static void print_refusal(FILE *file, const json_t *entry) {
+        static const Words reasons[] = {
+                {"stranger", "without a grant of yours, or without its key"},
+                {"more", "more of the same within the hour"},
+                /* a grant's state, policy_verdict_name() */
+                {"invalid", "the request made no sense"},
+                {"revoked", "the grant was revoked"},
+                {"suspended", "the grant is suspended"},
+                {"clock", "this machine's clock was behind"},
+                {"not_yet", "the grant is not valid yet"},
+                {"expired", "the grant had ended"},
+                {"uses", "the grant was used up"},
+                {"detail", "records were asked for, and a summary was granted"},
+                {"parameters", "a part of the summary was asked for"},
+                {"kinds", "kinds were asked for that were not granted"},
+                {"window", "days were asked for that were not granted"},
+                /* the proof of the provider's key, daemon/FORMAT.md */
+                {"proof", "the provider's key was not proven"},
+                {"proof-target", "the proof was made for another address"},
+                {"proof-token", "the proof was made for another token"},
+                {"proof-replayed", "the proof was a copy of one used before"},
+                {"not-enough-data", "too few readings for a summary"},
+                {"too-many", "too many requests at once"},
+                {NULL, NULL},
+        };
+        const char *provider = message_text(entry, "provider", NULL), *reason = message_text(entry, "reason", "?");
+        const char *words = find_words(reasons, reason);
+        int64_t count = message_int(entry, "count", 1);
         char number[OUTPUT_NUMBER_SIZE];
-        bool is_summary = strcmp(what, "summary") == 0;
+
+        fprintf(file, "%s was refused: %s", provider ? provider : "somebody", words ? words : reason);
+        if (count > 1)
+                fprintf(file, " (%s times)", output_number(number, count));
+}
+
+static void print_release(FILE *file, const json_t *entry, bool is_begin) {
+        static const Words ends[] = {
+                {"revoked", "you revoked the grant"},
+                {"expired", "the grant ended"},
+                {"suspended", "the grant was suspended"},
+                {"clock", "this machine's clock was behind"},
+                {"uses", "the grant was used up"},
+                {"window", "its days were over"},
+                {"recipient", "the other side hung up"},
+                {"gate", "the gate was closed"},
+                {NULL, NULL},
+        };
+        const char *provider = message_text(entry, "provider", "?"), *by = message_text(entry, "by", "?");
+        const json_t *scope = json_object_get(entry, "scope");
+        int64_t n_rows = message_int(entry, "rows", 0);
+        char number[OUTPUT_NUMBER_SIZE], size[OUTPUT_NUMBER_SIZE];
 
         if (is_begin) {
-                printf("%s fetches %s of ", provider, is_summary ? "the summary" : "records");
-                output_list(stdout, json_object_get(scope, "kinds"));
-                printf(", %.10s to %.10s", message_text(scope, "from", "?"), message_text(scope, "to", "?"));
+                fprintf(file, "%s fetches %s", provider, strcmp(message_text(entry, "what", ""), "summary") == 0 ? "the summary of " : "");
+                output_kinds(file, json_object_get(scope, "kinds"));
+                fprintf(file, ", %.10s to %.10s", message_text(scope, "from", "?"), message_text(scope, "to", "?"));
                 return;
         }
         if (strcmp(message_text(entry, "state", ""), "complete") == 0)
-                printf("%s got all of it: ", provider);
+                fprintf(file, "%s got all of it: ", provider);
         else
-                printf("%s was cut off (%s) after ", provider, message_text(entry, "by", "?"));
-        output_count(stdout, message_int(entry, "rows", 0), "record", "records");
-        printf(", %s", output_bytes(number, message_int(entry, "bytes", 0)));
+                fprintf(file, "%s was cut off (%s) after ", provider, find_words(ends, by) ? find_words(ends, by) : by);
+        fprintf(file, "%s record%s, %s", output_number(number, n_rows), n_rows == 1 ? "" : "s", output_bytes(size, message_int(entry, "bytes", 0)));
 }
 
-static void print_grant(const json_t *entry) {
-        const json_t *window = json_object_get(entry, "window");
-        int64_t last_days = message_int(window, "lastDays", 0);
+static void print_grant(FILE *file, const json_t *entry) {
         char time[OUTPUT_TIME_SIZE];
 
-        printf("%s may see %s of ", message_text(entry, "provider", "?"),
-               strcmp(message_text(entry, "detail", ""), "summary") == 0 ? "a summary" : "each record");
-        output_list(stdout, json_object_get(entry, "kinds"));
-        if (last_days > 0)
-                printf(" of the last %lld days", (long long) last_days);
-        else
-                printf(", %s to %s", message_text(window, "from", "?"), message_text(window, "to", "?"));
-        printf(", until %s", output_time(time, message_text(entry, "expires", "?")));
+        fprintf(file, "you let %s see ", message_text(entry, "provider", "?"));
+        grants_print_scope(file, entry);
+        fprintf(file, ", until %s", output_time(time, message_text(entry, "expires", "?")));
 }
 
 /* What this version has no words for: its members as they are. */
-static void print_other(const json_t *entry) {
+static void print_other(FILE *file, const json_t *entry) {
         const char *name;
         json_t *value;
 
-        fputs(message_text(entry, "type", "?"), stdout);
+        fputs(message_text(entry, "type", "?"), file);
         json_object_foreach ((json_t *) (uintptr_t) entry, name, value) {
                 cleanup(freep) char *text = NULL;
 
                 if (strcmp(name, "type") == 0 || strcmp(name, "time") == 0 || strcmp(name, "index") == 0)
                         continue;
                 text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-                printf(", %s %s", name, text ? text : json_is_string(value) ? json_string_value(value) : "?");
+                fprintf(file, ", %s %s", name, text ? text : json_is_string(value) ? json_string_value(value) : "?");
         }
 }
 
-static void print_entry(const json_t *entry) {
-        static const struct {
-                const char *type, *words; /* with the provider's name in front where there is one */
-        } plain[] = {
+void log_print(FILE *file, const json_t *entry) {
+        static const Words plain[] = {
                 {"wallet-created", "the wallet was made"},
-                {"provider-added", "is known now by its key"},
-                {"redeemed", "redeemed a grant"},
-                {"expired", "a grant of this provider ended by itself"},
-                {"clock-accepted", "you said that the clock is right"},
+                {"clock-accepted", "you said that this machine's clock is right"},
                 {"gate-off", "the gate was closed"},
                 {"erased", "this entry was erased"},
+                {NULL, NULL},
         };
-        const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", NULL);
-        char time[OUTPUT_TIME_SIZE];
-
-        printf("%s%5lld%s  %-16s  ", paint(stdout, PAINT_FAINT), (long long) message_int(entry, "index", 0), unpaint(stdout),
-               output_time(time, message_text(entry, "time", "")));
+        const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", "?");
+        const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", "");
+        int64_t n = message_int(entry, "inserted", 0), n_rejected = message_int(entry, "rejected", 0);
+        char number[OUTPUT_NUMBER_SIZE];
 
         if (strcmp(type, "release-begun") == 0 || strcmp(type, "release-ended") == 0)
-                print_release(entry, strcmp(type, "release-begun") == 0);
+                print_release(file, entry, strcmp(type, "release-begun") == 0);
         else if (strcmp(type, "refused") == 0)
-                print_refusal(entry);
+                print_refusal(file, entry);
         else if (strcmp(type, "grant-issued") == 0)
-                print_grant(entry);
-        else if (strcmp(type, "revoked") == 0) {
-                printf("%srevoked%s: %s", paint(stdout, PAINT_BOLD), unpaint(stdout), provider ? provider : "?");
-                if (message_text(entry, "reason", NULL))
-                        printf(" (%s)", message_text(entry, "reason", ""));
-        } else if (strcmp(type, "import") == 0) {
-                fputs("you imported ", stdout);
-                output_count(stdout, message_int(entry, "inserted", 0), "new record", "new records");
-                if (message_int(entry, "rejected", 0) > 0)
-                        printf(", %lld rows rejected", (long long) message_int(entry, "rejected", 0));
+                print_grant(file, entry);
+        else if (strcmp(type, "redeemed") == 0)
+                fprintf(file, "%s redeemed a grant, use %lld", provider, (long long) message_int(entry, "use", 1));
+        else if (strcmp(type, "expired") == 0)
+                fprintf(file, "a grant of %s ended by itself", provider);
+        else if (strcmp(type, "revoked") == 0)
+                fprintf(file, "%srevoked%s: a grant of %s%s%s%s", paint(stdout, PAINT_BOLD), unpaint(stdout), provider, reason ? " (" : "",
+                        reason ? reason : "", reason ? ")" : "");
+        else if (strcmp(type, "provider-added") == 0)
+                fprintf(file, "you got to know %s by its key", provider);
+        else if (strcmp(type, "import") == 0) {
+                fprintf(file, "you imported %s new record%s", output_number(number, n), n == 1 ? "" : "s");
+                if (n_rejected > 0)
+                        fprintf(file, "; %s row%s rejected", output_number(number, n_rejected), n_rejected == 1 ? "" : "s");
         } else if (strcmp(type, "export") == 0)
-                printf("you exported everything as %s", message_text(entry, "format", "?"));
+                fprintf(file, "you exported everything as %s", message_text(entry, "format", "?"));
         else if (strcmp(type, "timezone") == 0)
-                printf("time zone: %s", message_text(entry, "timezone", "?"));
+                fprintf(file, "you set the devices' time zone to %s", message_text(entry, "timezone", "?"));
         else if (strcmp(type, "gate-on") == 0)
-                printf("the gate was opened at %s", message_text(entry, "listen", "?"));
-        else {
-                size_t i = 0;
+                fprintf(file, "you opened the gate at %s%s%s", message_text(entry, "listen", "?"), external[0] ? ", reached by " : "", external);
+        else if (find_words(plain, type))
+                fputs(find_words(plain, type), file);
+        else
+                print_other(file, entry);
+}
 
-                while (i < N_ELEMENTS(plain) && strcmp(plain[i].type, type) != 0)
-                        i++;
-                if (i == N_ELEMENTS(plain))
-                        print_other(entry);
-                else
-                        printf("%s%s%s", provider ? provider : "", provider ? ": " : "", plain[i].words);
-        }
-        putchar('\n');
+static void print_entry(const json_t *entry) {
+        cleanup(freep) char *text = NULL;
+        char time[OUTPUT_TIME_SIZE];
+        size_t n_text;
+        FILE *memory;
+        int at;
+
+        memory = open_memstream(&text, &n_text);
+        if (!memory)
+                return;
+        log_print(memory, entry);
+        if (fclose(memory) != 0)
+                return;
+        at = printf("%5lld  %-20s  ", (long long) message_int(entry, "index", 0), output_time(time, message_text(entry, "time", "")));
+        output_wrap(stdout, (unsigned) at, (unsigned) at, text);
 }
 
 /* @each: false to look only at what the last reply says. */
@@ -201,6 +229,7 @@ static int run(Cli *cli) {
 
 const Verb verb_log = {
         .name = "log",
+        .group = "Sharing",
         .operands = "",
         .summary = "Everything that was granted, fetched, refused and ended",
         .help = "The ledger: nothing in it can be changed without being noticed. With --json one entry a line, as it was sealed.",

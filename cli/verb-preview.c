@@ -94,29 +94,35 @@ static void print_summary(const json_t *summary) {
 }
 
 static void print_counts(const RecordTable *table) {
+        cleanup(json_decrefp) json_t *counts = NULL;
+        cleanup(freep) char *text = NULL;
         char number[OUTPUT_NUMBER_SIZE];
-        bool any = false;
+        size_t n_text;
+        FILE *memory;
 
         if (table->n_records == 0) {
-                puts("\nNo record would leave now.");
+                puts("No record would leave now: there are none in those days.");
                 return;
         }
-        fputs("\nIn all ", stdout);
-        output_count(stdout, (int64_t) table->n_records, "record", "records");
-        printf(" from %s to %s: ", table->first_day, table->last_day);
+        counts = json_object();
         for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
-                if (table->n_of_kind[kind] > 0) {
-                        printf("%s%s %s", any ? ", " : "", output_number(number, (int64_t) table->n_of_kind[kind]), record_kind_name(kind));
-                        any = true;
-                }
+                (void) json_object_set_new(counts, record_kind_name(kind), json_integer((json_int_t) table->n_of_kind[kind]));
+        memory = open_memstream(&text, &n_text);
+        if (!memory)
+                return;
+        output_records(memory, counts);
+        if (fclose(memory) != 0)
+                return;
         putchar('\n');
+        output_say(stdout, 0, "In all %s record%s from %s to %s: %s", output_number(number, (int64_t) table->n_records), table->n_records == 1 ? "" : "s",
+                   table->first_day, table->last_day, text);
 }
 
 static int run(Cli *cli) {
         const char *format = cli_option(cli, SUMMARY) ? "summary" : cli_option(cli, FORMAT);
         cleanup(reply_done) Reply rows = {0}, summary = {0};
         cleanup(json_decrefp) json_t *value = NULL;
-        RecordTable table = {.n_max = ROWS_SHOWN};
+        RecordTable table = {.title = "The first records that would leave:", .n_max = ROWS_SHOWN};
         int r;
 
         if (format && strcmp(format, "ndjson") != 0 && strcmp(format, "csv") != 0 && strcmp(format, "summary") != 0)
@@ -131,7 +137,7 @@ static int run(Cli *cli) {
                 return cli_reply_failed(cli, &rows);
         if (!rows.error) {
                 grants_print(stdout, json_object_get(rows.parameters, "grant"));
-                puts("\nThe first records that would leave:");
+                putchar('\n');
                 r = cli_table(cli, &rows, &table);
                 if (r != 0)
                         return r;
@@ -153,12 +159,14 @@ static int run(Cli *cli) {
                         return r;
                 print_summary(value);
         }
-        printf("\nAll of it, exactly as it would leave: carewallet preview %s --format %s\n", cli_operand(cli, 0), rows.error ? "summary" : "ndjson");
+        putchar('\n');
+        output_say(stdout, 0, "All of it, exactly as it would leave: carewallet preview %s --format %s", cli_operand(cli, 0), rows.error ? "summary" : "ndjson");
         return EXIT_DONE;
 }
 
 const Verb verb_preview = {
         .name = "preview",
+        .group = "Sharing",
         .operands = "NAME",
         .n_min = 1,
         .n_max = 1,

@@ -85,11 +85,11 @@ static int run_add(Cli *cli) {
         if (cli->json)
                 return cli_print_json(cli, reply.parameters);
 
-        printf("%s is known now, and may see nothing yet. The words of its key:\n\n    %s%s%s\n\n"
-               "Ask for them over a telephone number that you already had, not one from the message that brought the key\n"
-               "(the provider sees them with: carewallet-provider list). If one differs, grant nothing.\n\n"
-               "Next: carewallet grant %s --preset visit --out FILE\n",
-               name, paint(stdout, PAINT_BOLD), words, unpaint(stdout), name);
+        printf("%s is known now, and may see nothing yet. The words of its key:\n\n    %s%s%s\n\n",
+               name, paint(stdout, PAINT_BOLD), words, unpaint(stdout));
+        output_say(stdout, 0, "Ask for them over a telephone number that you already had, not one from the message that brought the key (the provider "
+                              "sees them with: carewallet-provider list). If one differs, grant nothing.\n\n"
+                              "Next: carewallet grant %s --preset visit --out FILE", name);
         return EXIT_DONE;
 }
 
@@ -120,6 +120,7 @@ static int run_list(Cli *cli) {
 
 const Verb verb_provider_add = {
         .name = "provider add",
+        .group = "Sharing",
         .operands = "NAME",
         .n_min = 1,
         .n_max = 1,
@@ -131,6 +132,7 @@ const Verb verb_provider_add = {
 
 const Verb verb_provider_list = {
         .name = "provider list",
+        .group = "Sharing",
         .operands = "",
         .summary = "Whom you know, and the words of their keys",
         .options = list_options,

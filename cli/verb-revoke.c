@@ -66,9 +66,8 @@ static int leave_note(Cli *cli, const char *provider, bool hangs) {
 
                 return cli_print_json(cli, answer);
         }
-        printf("%s: the revocation is on the disk, sealed for the wallet.\n"
-               "It takes effect when the wallet is next unlocked, before anything is served.%s\n",
-               provider ? provider : "All grants", hangs ? "" : " Until then carewalletd does not run,\nand nothing is served.");
+        output_say(stdout, 0, "%s: the revocation is on the disk, sealed for the wallet. It takes effect when the wallet is next unlocked, before "
+                              "anything is served.%s", provider ? provider : "All grants", hangs ? "" : " Nothing is served while carewalletd does not run.");
         return EXIT_DONE;
 }
 
@@ -103,8 +102,8 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
                 return cli_print_json(cli, result);
 
         if (message_bool(result, "spooled")) {
-                printf("%s: the wallet is locked, so nothing is served now. The revocation is on the disk and takes effect when the wallet\n"
-                       "is unlocked, before anything is served.\n", provider ? provider : "All grants");
+                output_say(stdout, 0, "%s: the wallet is locked, so nothing is served now. The revocation is on the disk and takes effect when the "
+                                      "wallet is unlocked, before anything is served.", provider ? provider : "All grants");
                 return EXIT_DONE;
         }
         if (n == 0) {
@@ -167,10 +166,11 @@ static int run(Cli *cli) {
 
 const Verb verb_revoke = {
         .name = "revoke",
+        .group = "Sharing",
         .operands = "[NAME]",
         .n_max = 1,
         .summary = "End what a provider has, at once; --all ends everything",
-        .help = "Never asks for a passphrase. Works on a locked wallet and while carewalletd does not run: the revocation is then\n"
+        .help = "Never asks for a passphrase. Works on a locked wallet and while carewalletd does not run: the revocation is then "
                 "written down, sealed, and applied before anything is served again.",
         .options = options,
         .run = run,

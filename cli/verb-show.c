@@ -55,7 +55,7 @@ static int run(Cli *cli) {
                 if (from) {
                         (void) json_object_set_new(parameters, "from", json_string(from));
                         (void) json_object_set_new(parameters, "to", json_string(to));
-                        fprintf(stderr, "%s, the last day with records; others by --from and --to, everything by --all.\n", from);
+                        output_say(stderr, 0, "%s, the last day with records; others by --from and --to, everything by --all.", from);
                 }
         }
 
@@ -71,19 +71,21 @@ static int run(Cli *cli) {
         if (counts.n_records == 0)
                 puts("There are no such records.");
         else {
-                fputs(paint(stdout, PAINT_FAINT), stdout);
-                output_count(stdout, (int64_t) counts.n_records, "record", "records");
-                printf("%s\n", unpaint(stdout));
+                char number[OUTPUT_NUMBER_SIZE];
+
+                output_say(stdout, 0, "%s%s record%s; times are those of the device's own clock.%s", paint(stdout, PAINT_FAINT),
+                           output_number(number, (int64_t) counts.n_records), counts.n_records == 1 ? "" : "s", unpaint(stdout));
         }
         return EXIT_DONE;
 }
 
 const Verb verb_show = {
         .name = "show",
+        .group = "Data",
         .operands = "",
         .summary = "Your records",
-        .help = "With --json one record a line (NDJSON), with --csv a table for programs; both give everything where no day is named.\n"
-                "Times are those of the device's own clock.",
+        .help = "A person who names no day sees the last one that has records. With --json one record a line (NDJSON), with --csv a "
+                "table for programs, both with all fields; they give everything where no day is named. Times are those of the device's own clock.",
         .options = options,
         .run = run,
 };

@@ -11,61 +11,85 @@ static const Option options[] = {
         {NULL, NULL, NULL, NULL},
 };
 
-static void label(const char *name) {
-        printf("%-12s", name);
-}
-
 static void print_wallet(const json_t *status) {
         const char *timezone = message_text(status, "timezone", NULL);
+        bool is_made = message_bool(status, "initialized"), is_open = is_made && !message_bool(status, "locked");
 
-        label("Wallet");
-        if (!message_bool(status, "initialized"))
-                printf("%snone yet%s", paint(stdout, PAINT_BOLD), unpaint(stdout));
-        else if (message_bool(status, "locked"))
-                printf("%slocked%s", paint(stdout, PAINT_BOLD), unpaint(stdout));
-        else
-                printf("%sopen%s", paint(stdout, PAINT_GOOD), unpaint(stdout));
-        if (timezone)
-                printf(", devices' time zone %s", timezone);
-        putchar('\n');
+        output_row(stdout, "Wallet", "%s%s%s%s%s", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
+                   unpaint(stdout), timezone ? ", devices' time zone " : "", timezone ? timezone : "");
+}
+
+static void print_records(const json_t *status) {
+        const char *first = message_text(status, "firstDay", NULL), *last = message_text(status, "lastDay", NULL);
+        cleanup(freep) char *text = NULL;
+        size_t n_text;
+        FILE *memory = open_memstream(&text, &n_text);
+
+        if (!memory)
+                return;
+        output_records(memory, json_object_get(status, "records"));
+        if (first && last)
+                fprintf(memory, "\n%s to %s", first, last);
+        if (fclose(memory) == 0)
+                output_row(stdout, "Records", "%s", text);
+}
+
+static void print_gate(const json_t *gate) {
+        const char *reason = message_text(gate, "reason", NULL);
+        cleanup(freep) char *urls = NULL;
+        size_t n_urls;
+        FILE *memory;
+
+        if (!message_bool(gate, "on")) {
+                output_row(stdout, "Gate", "%sclosed%s: %s", reason ? paint(stdout, PAINT_BAD) : "", reason ? unpaint(stdout) : "",
+                           reason ? reason : "nobody can fetch anything");
+                return;
+        }
+        memory = open_memstream(&urls, &n_urls);
+        if (!memory)
+                return;
+        output_list(memory, json_object_get(gate, "urls"));
+        if (fclose(memory) == 0)
+                output_row(stdout, "Gate", "%sopen%s at %s%s%s", paint(stdout, PAINT_WARNING), unpaint(stdout), message_text(gate, "address", "?"),
+                           n_urls > 0 ? ", reached by " : "", urls);
 }
 
 static void print_contents(const json_t *status) {
-        const json_t *records = json_object_get(status, "records"), *gate = json_object_get(status, "gate");
-        const char *first = message_text(status, "firstDay", NULL), *last = message_text(status, "lastDay", NULL);
-        const char *last_import = message_text(status, "lastImport", NULL);
-        char time[OUTPUT_TIME_SIZE];
+        int64_t n_waiting = message_int(status, "waiting", 0);
+        const json_t *gate = json_object_get(status, "gate");
 
-        if (records) {
-                label("Records");
-                output_records(stdout, records);
-                if (first && last)
-                        printf(", from %s to %s", first, last);
-                putchar('\n');
+        if (json_object_get(status, "records"))
+                print_records(status);
+        if (json_object_get(status, "grants"))
+                output_row(stdout, "Grants", "%d active", (int) message_int(status, "grants", 0));
+        if (gate)
+                print_gate(gate);
+        if (n_waiting > 0)
+                output_row(stdout, "Waiting", "%d revocation%s, applied at the next unlock", (int) n_waiting, n_waiting == 1 ? "" : "s");
+}
+
+static void print_since(Cli *cli) {
+        cleanup(freep) char *text = NULL;
+        bool any = false;
+        size_t n_text;
+        FILE *memory;
+
+        if (message_bool(cli->status, "locked"))
+                return;
+        if (!json_object_get(cli->status, "since")) {
+                output_row(stdout, "Happened", "shown once you gave your passphrase here: carewallet unlock");
+                return;
         }
-        if (last_import) {
-                label("Last import");
-                puts(output_time(time, last_import));
-        }
-        if (json_object_get(status, "grants")) {
-                label("Grants");
-                output_count(stdout, message_int(status, "grants", 0), "active", "active");
-                putchar('\n');
-        }
-        if (gate) {
-                label("Gate");
-                if (message_bool(gate, "on")) {
-                        printf("%sopen%s at %s", paint(stdout, PAINT_WARNING), unpaint(stdout), message_text(gate, "address", "?"));
-                        if (json_array_size(json_object_get(gate, "urls")) > 0) {
-                                fputs(", reached by ", stdout);
-                                output_list(stdout, json_object_get(gate, "urls"));
-                        }
-                        putchar('\n');
-                } else if (message_text(gate, "reason", NULL))
-                        printf("%sclosed%s: %s\n", paint(stdout, PAINT_BAD), unpaint(stdout), message_text(gate, "reason", ""));
-                else
-                        puts("closed: nobody can fetch anything");
-        }
+        memory = open_memstream(&text, &n_text);
+        if (!memory)
+                return;
+        any = cli_print_since(memory, cli->status);
+        if (fclose(memory) != 0)
+                return;
+        output_row(stdout, cli->memory && memory_told_size(cli->memory) > 0 ? "Since then" : "Until now", "%s",
+                   any ? text : "nothing was fetched, and nobody was refused");
+        if (cli->memory)
+                memory_tell(cli->memory, cli->status);
 }
 
 static void print_warnings(const json_t *status) {
@@ -117,30 +141,20 @@ static int run(Cli *cli) {
 
         print_wallet(cli->status);
         print_contents(cli->status);
-        if (message_int(cli->status, "waiting", 0) > 0) {
-                label("Waiting");
-                output_count(stdout, message_int(cli->status, "waiting", 0), "revocation, applied at the next unlock",
-                             "revocations, applied at the next unlock");
-                putchar('\n');
-        }
-        if (json_object_get(cli->status, "since")) {
-                label("Since then");
-                if (!cli_print_since(stdout, cli->status))
-                        fputs("nothing was fetched", stdout);
-                putchar('\n');
-        }
-        if (cli->memory)
-                (void) memory_first_today(cli->memory); /* it has been told */
+        print_since(cli);
         print_warnings(cli->status);
 
         next = next_step(cli->status);
-        if (next)
-                printf("\nNext: %s\n", next);
+        if (next) {
+                putchar('\n');
+                output_say(stdout, 0, "Next: %s", next);
+        }
         return EXIT_DONE;
 }
 
 const Verb verb_status = {
         .name = "status",
+        .group = "Wallet",
         .operands = "",
         .summary = "What is in the wallet, who may see it, what happened",
         .options = options,

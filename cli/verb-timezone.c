@@ -31,6 +31,7 @@ static int run_timezone(Cli *cli) {
 
 const Verb verb_timezone = {
         .name = "timezone",
+        .group = "Wallet",
         .operands = "[ZONE]",
         .n_max = 1,
         .summary = "Where your devices' clocks live, such as Europe/Berlin",
@@ -53,6 +54,7 @@ static int run_clock_accept(Cli *cli) {
 
 const Verb verb_clock_accept = {
         .name = "clock accept",
+        .group = "Wallet",
         .operands = "",
         .summary = "Believe this machine's clock though it was ahead before",
         .help = "A clock that goes back could keep a grant alive, so nothing is served until it has caught up or you say this.",

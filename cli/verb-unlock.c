@@ -119,6 +119,7 @@ static int run(Cli *cli) {
 
 const Verb verb_unlock = {
         .name = "unlock",
+        .group = "Wallet",
         .operands = "",
         .summary = "Open the wallet with your passphrase",
         .help = "Also counts as giving the passphrase in this terminal: for 15 minutes nothing asks for it again.",

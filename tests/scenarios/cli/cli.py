@@ -355,7 +355,7 @@ class Filled(unittest.TestCase):
                 self.assertIn(grant, self.w.json('grants'))
 
                 preview = self.w.cli('preview', 'endo')
-                for words in 'cgm', 'In all', 'in range', 'carewallet preview endo --format ndjson':
+                for words in 'CGM', 'In all', 'in range', 'carewallet preview endo --format ndjson':
                         self.assertIn(words, preview.out)
                 rows = self.w.cli('preview', 'endo', '--json').rows
                 self.assertEqual({r['kind'] for r in rows if 'kind' in r}, {'cgm', 'bolus'})

@@ -150,9 +150,9 @@ class Transport(unittest.TestCase):
                 first = ({'continues': True, 'parameters': {'outputFd': 0}}, [output(rows)])
                 result = self.cli({'Show': [first, ({'parameters': {'complete': True, 'rows': 2}}, [])]}, 'show', '--all')
                 lines = result.out.splitlines()
-                self.assertRegex(lines[0], r'^2025-01-01 01:00:00  bolus +5\.0 U +origin "value":9$')
-                self.assertRegex(lines[1], r'^2025-01-01 01:00:00  cgm +LO +implausible')
-                self.assertEqual(lines[2], '2 records')
+                self.assertRegex(lines[0], r'^2025-01-01 01:00:00  bolus +5\.0 U +by "value":9$')
+                self.assertRegex(lines[1], r'^2025-01-01 01:00:00  CGM +LO +implausible')
+                self.assertRegex(lines[2], '^2 records;')
 
         def test_half_a_line_in_the_output_is_an_error(self):
                 first = ({'continues': True, 'parameters': {'outputFd': 0}}, [output(b'{"kind":"cgm"}\n{"kin')])

@@ -115,6 +115,28 @@ static void what_a_revocation_needs_is_remembered(void **state) {
         (void) memory_free(memory);
 }
 
+static void what_the_patient_was_told_is_apart_from_what_was_seen(void **state) {
+        cleanup(json_decrefp) json_t *status = json_pack("{s:s, s:s}", "walletId", WALLET, "checkpoint", "origin\n9\nBBB=\n\nx\n");
+        Memory *memory;
+
+        (void) state;
+
+        assert_int_equal(run(WALLET, 9, "BBB=", false), MEMORY_FINE);
+        memory = memory_load("/tmp/socket");
+        assert_int_equal(memory_told_size(memory), 0);
+        assert_false(memory_told_today(memory));
+        memory_tell(memory, status);
+        memory_save(memory);
+        (void) memory_free(memory);
+
+        assert_int_equal(run(WALLET, 12, "CCC=", false), MEMORY_FINE);
+        memory = memory_load("/tmp/socket");
+        assert_int_equal(memory_told_size(memory), 9);
+        assert_int_equal(memory_checkpoint_size(memory), 12);
+        assert_true(memory_told_today(memory));
+        (void) memory_free(memory);
+}
+
 static void a_longer_ledger_that_another_run_saw_is_not_lost(void **state) {
         Memory *slow = memory_load("/tmp/socket");
         cleanup(json_decrefp) json_t *status =
@@ -178,6 +200,7 @@ int main(void) {
                 with_home(a_ledger_of_the_same_size_with_another_root_is_told),
                 with_home(another_wallet_does_not_wash_the_first_one_clean),
                 with_home(what_a_revocation_needs_is_remembered),
+                with_home(what_the_patient_was_told_is_apart_from_what_was_seen),
                 with_home(a_longer_ledger_that_another_run_saw_is_not_lost),
                 with_home(a_damaged_file_is_begun_anew),
                 with_home(without_a_place_to_keep_it_there_is_no_memory),

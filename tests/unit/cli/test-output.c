@@ -37,11 +37,47 @@ static void times_are_shown_on_the_wall_clock(void **state) {
 
         assert_int_equal(setenv("TZ", "Europe/Berlin", 1), 0);
         tzset();
-        assert_string_equal(output_time(text, "2026-07-14T22:05:00Z"), "2026-07-15 00:05");
-        assert_string_equal(output_time(text, "2026-01-14T22:05:00.123Z"), "2026-01-14 23:05");
+        assert_string_equal(output_time(text, "2026-07-14T22:05:00Z"), "2026-07-15 00:05 CEST");
+        assert_string_equal(output_time(text, "2026-01-14T22:05:00.123Z"), "2026-01-14 23:05 CET");
         assert_string_equal(output_time(text, "2026-01-14"), "2026-01-14");
         assert_string_equal(output_time(text, "2026-01-14T22:05:00+01:00"), "2026-01-14T22:05:00+01:00");
         assert_string_equal(output_time(text, ""), "");
+}
+
+static char *wrapped(unsigned width, unsigned at, unsigned indent, const char *text) {
+        char *result = NULL;
+        size_t n;
+        FILE *file = open_memstream(&result, &n);
+
+        assert_non_null(file);
+        output_wrap_at(file, width, at, indent, text);
+        (void) fclose(file);
+        return result;
+}
+
+static void lines_are_broken_at_blanks_and_not_within_words(void **state) {
+        static const struct {
+                unsigned width, at, indent;
+                const char *text, *result;
+        } cases[] = {
+                {10, 0, 2, "one two three four", "one two\n  three\n  four\n"},
+                {10, 6, 2, "one two", "one\n  two\n"},
+                {0, 6, 2, "one two three four", "one two three four\n"},
+                {10, 0, 2, "unbreakable-word and", "unbreakable-word\n  and\n"},
+                {10, 0, 2, "one\ntwo\n", "one\n  two\n"},
+                {10, 0, 2, "one\n\ntwo", "one\n\n  two\n"},
+                {10, 0, 0, "\303\244\303\244\303\244 \303\244\303\244\303\244 x", "\303\244\303\244\303\244 \303\244\303\244\303\244 x\n"},
+                {10, 0, 0, "\033[1mabc\033[0m abc x", "\033[1mabc\033[0m abc x\n"},
+                {10, 4, 4, "", "\n"},
+        };
+
+        (void) state;
+
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                cleanup(freep) char *result = wrapped(cases[i].width, cases[i].at, cases[i].indent, cases[i].text);
+
+                assert_string_equal(result, cases[i].result);
+        }
 }
 
 static void json_has_names_in_snake_case(void **state) {
@@ -101,6 +137,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(numbers_are_grouped),
                 cmocka_unit_test(times_are_shown_on_the_wall_clock),
+                cmocka_unit_test(lines_are_broken_at_blanks_and_not_within_words),
                 cmocka_unit_test(json_has_names_in_snake_case),
                 cmocka_unit_test(no_colour_leaves_for_what_is_no_terminal),
                 cmocka_unit_test(all_bytes_are_copied_and_counted),
