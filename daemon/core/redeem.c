@@ -616,6 +616,9 @@ static int release_end(Redeem *redeem, Release **place, uint64_t n_sent, bool wh
         char digest[SLICE_DIGEST_SIZE];
         int r = 0;
 
+        /* the gate's own word: no more than was made can have been handed over */
+        if (n_sent > release->slice.n_bytes)
+                n_sent = release->slice.n_bytes;
         whole = whole && release->made;
         slice_digest(&release->slice, digest);
         if (grant)
@@ -1103,7 +1106,7 @@ void redeem_committed(Redeem *redeem) {
 }
 
 int redeem_gate_gone(Redeem *redeem, PolicyNow now) {
-        int r;
+        int failed, r = 0;
 
         redeem->n_waiters = 0;
         redeem->job = (Job) {0};
@@ -1115,10 +1118,15 @@ int redeem_gate_gone(Redeem *redeem, PolicyNow now) {
                 if (!release->cut)
                         release->cut = "gate";
                 /* the gate can no longer say how much it handed over: at most all that was made */
-                r = release_end(redeem, &redeem->releases[i], release->slice.n_bytes, false, now);
-                if (r < 0)
-                        return r;
+                failed = release_end(redeem, &redeem->releases[i], release->slice.n_bytes, false, now);
+                if (failed < 0) { /* it is over all the same */
+                        r = failed;
+                        free(release);
+                        redeem->releases[i] = NULL;
+                }
         }
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < N_STATE_CHAINS; i++)
                 for (State *state = redeem->states[i]; state; state = state->next) {
                         r = log_unlogged(redeem, state, now);

@@ -303,6 +303,7 @@ class Hostile(unittest.TestCase):
                                 self.assertTrue(gate.is_ended())
                         ended, = wait_for(lambda: clinic.entries('release-ended'))
                         self.assertEqual((ended['state'], ended['by']), ('cut', 'revoked'))
+                        self.assertTrue(0 <= ended['bytes'] < 1 << 20)
                         clinic.grant_again()
 
         # --- the core ---
