@@ -197,7 +197,7 @@ static int set_format(Db *db) {
         if (text[0] < '3' || text[0] > '9')
                 return DB_E_SETTING; /* plain SQLite answers nothing */
         if (text[0] > '3') {
-                r = db_execute(db, "PRAGMA cipher_compatibility=3");
+                r = db_execute(db, "PRAGMA cipher_log_level=NONE; PRAGMA cipher_compatibility=3"); /* it would write to stderr */
                 if (r)
                         return r;
                 r = read_setting(db, "cipher_hmac_algorithm", text, sizeof(text)); /* it cannot be read back itself */
