@@ -163,7 +163,8 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                         continue;
                 code = errors[i].code;
                 if (strcmp(name, "NotFound") == 0 && what)
-                        n = asprintf(&message, "There is no %s%s%s.", what, thing ? " " : "", thing ? thing : "");
+                        n = asprintf(&message, "There is no %s%s%s.%s", what, thing ? " " : "", thing ? thing : "",
+                                     strcmp(what, "provider") == 0 ? " Those whom you know: carewallet provider list" : "");
                 else if (strcmp(name, "Exists") == 0 && what)
                         n = asprintf(&message, "There is a %s%s%s already.", what, thing ? " " : "", thing ? thing : "");
                 else if (strcmp(name, "Busy") == 0 && what)
@@ -230,7 +231,7 @@ int cli_connect(Cli *cli) {
         case -ENOENT:
         case -ECONNREFUSED:
                 return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s). Start it: "
-                                                       "systemctl --user start carewalletd", cli->socket);
+                                                       "systemctl --user start carewalletd.socket", cli->socket);
         case -EACCES:
         case -EPERM:
                 return cli_fail(cli, EXIT_UNREACHABLE, "You may not talk to the carewalletd at %s: it belongs to another user.", cli->socket);

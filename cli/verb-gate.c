@@ -2,6 +2,8 @@
 
 #include "cli.h"
 
+#include "parse.h"
+
 enum {
         LISTEN,
         EXTERNAL,
@@ -22,11 +24,20 @@ static bool is_local(const char *listen) {
 static int run_on(Cli *cli) {
         const char *listen = cli_option(cli, LISTEN), *external = cli_option(cli, EXTERNAL);
         cleanup(reply_done) Reply reply = {0};
+        cleanup(freep) char *urls = NULL;
+        const char *port;
         json_t *parameters;
+        int64_t n_port;
+        size_t n_urls;
+        FILE *memory;
         int r;
 
-        if (!listen)
-                return cli_usage(cli, "Say where to listen: --listen 127.0.0.1:8443.");
+        port = listen ? strrchr(listen, ':') : NULL;
+        if (!port || port == listen || parse_number(port + 1, 0, 65535, &n_port) != 0)
+                return cli_usage(cli, "Say at which address and port to listen: --listen 127.0.0.1:8443.");
+        r = cli_connect(cli); /* before the patient is asked for nothing */
+        if (r != 0)
+                return r;
         if (!is_local(listen) && !cli_option(cli, YES) && !cli->json && isatty(STDIN_FILENO)) {
                 output_say(stderr, 0, "Other machines will be able to reach %s. Without a grant and its key they get nothing.", listen);
                 r = cli_confirm(cli, "Open the gate?");
@@ -43,14 +54,16 @@ static int run_on(Cli *cli) {
         if (cli->json)
                 return cli_print_json(cli, reply.parameters);
 
-        printf("The gate is %sopen%s at %s", paint(stdout, PAINT_WARNING), unpaint(stdout), message_text(reply.parameters, "address", listen));
-        if (json_array_size(json_object_get(reply.parameters, "urls")) > 0) {
-                fputs(", reached by ", stdout);
-                output_list(stdout, json_object_get(reply.parameters, "urls"));
-        }
-        puts(".");
-        output_say(stdout, 0, "Whoever has a grant can fetch what it permits. Grants that you make from now on name this address.\n"
-                              "Close it: carewallet gate off");
+        memory = open_memstream(&urls, &n_urls);
+        if (!memory)
+                return cli_trouble(cli, -ENOMEM, "The gate is open, but saying so failed");
+        output_list(memory, json_object_get(reply.parameters, "urls"));
+        if (fclose(memory) != 0)
+                return cli_trouble(cli, -ENOMEM, "The gate is open, but saying so failed");
+        output_say(stdout, 0, "The gate is %sopen%s at %s%s%s.\n"
+                              "Whoever has a grant can fetch what it permits. Grants that you make from now on name this address.\n"
+                              "Close it: carewallet gate off",
+                   paint(stdout, PAINT_WARNING), unpaint(stdout), message_text(reply.parameters, "address", listen), n_urls > 0 ? ", reached by " : "", urls);
         return EXIT_DONE;
 }
 

@@ -182,6 +182,19 @@ static int try_out(Cli *cli, json_t *parameters) {
         return 0;
 }
 
+/* A provider finds the gate by the grant: one without an address works, and is a nuisance. */
+static int warn_without_address(Cli *cli) {
+        int r;
+
+        if (cli_option(cli, URL) || cli->json)
+                return 0;
+        r = cli_look(cli, false);
+        if (r == 0 && json_array_size(json_object_get(json_object_get(cli->status, "gate"), "urls")) == 0)
+                cli_warn("the gate has no address yet, so this grant would name none, and %s would have to be told it. Better first: "
+                         "carewallet gate on --listen ADDRESS:PORT --external URL (or give the grant --url URL)", cli_operand(cli, 0));
+        return r;
+}
+
 static int write_out(Cli *cli, int fd, const char *path, const Reply *reply) {
         const char *jwt = message_text(reply->parameters, "jwt", "");
         int r;
@@ -217,7 +230,13 @@ static int run(Cli *cli) {
         r = try_out(cli, parameters);
         if (r != 0 || cli_option(cli, DRY_RUN))
                 return r;
+        r = warn_without_address(cli);
+        if (r != 0)
+                return r;
         if (!cli_option(cli, YES)) {
+                if (!cli->json)
+                        putchar('\n');
+                (void) fflush(stdout);
                 r = cli_confirm(cli, "Make this grant?");
                 if (r != 0)
                         return r;

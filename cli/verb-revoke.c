@@ -72,26 +72,27 @@ static int leave_note(Cli *cli, const char *provider, bool hangs) {
 }
 
 static void print_fetched(const json_t *fetched) {
+        cleanup(json_decrefp) json_t *uses_of = json_object(); /* a provider may have had several grants */
         const json_t *grant;
-        char time[OUTPUT_TIME_SIZE];
+        const char *provider;
+        json_t *uses;
         bool any = false;
         size_t i;
 
         json_array_foreach (fetched, i, grant) {
-                int64_t uses = message_int(grant, "uses", 0);
-                const char *last = message_text(grant, "lastFetch", NULL);
+                provider = message_text(grant, "provider", "?");
+                (void) json_object_set_new(uses_of, provider, json_integer(message_int(uses_of, provider, 0) + message_int(grant, "uses", 0)));
+        }
+        json_object_foreach (uses_of, provider, uses) {
+                int64_t n = (int64_t) json_integer_value(uses);
 
-                if (uses == 0)
+                if (n == 0)
                         continue;
                 any = true;
-                fputs("Fetched before: ", stdout);
-                output_count(stdout, uses, "time", "times");
-                if (last)
-                        printf(", last on %s", output_time(time, last));
-                putchar('\n');
+                output_say(stdout, 0, "%s had redeemed %lld time%s before.", provider, (long long) n, n == 1 ? "" : "s");
         }
-        puts(any ? "What was fetched can't be recalled: it is with whoever fetched it."
-                 : "Nothing had been fetched under what was ended.");
+        output_say(stdout, 0, "%s", any ? "What was fetched can't be recalled: it is with whoever fetched it."
+                                        : "Nothing had been fetched under what was ended.");
 }
 
 static int print_result(Cli *cli, const char *provider, const json_t *result) {
@@ -114,9 +115,8 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
         output_count(stdout, n, "grant", "grants");
         puts(" ended. Nothing more leaves.");
         if (n_cut > 0) {
-                output_count(stdout, n_cut, "running transfer was", "running transfers were");
-                printf(" cut; up to %s of %s had been handed to the network already.\n",
-                       output_bytes(number, message_int(result, "bytesHandedOut", 0)), n_cut == 1 ? "it" : "them");
+                output_say(stdout, 0, "%lld running transfer%s cut; up to %s of %s had been handed to the network already.", (long long) n_cut,
+                           n_cut == 1 ? " was" : "s were", output_bytes(number, message_int(result, "bytesHandedOut", 0)), n_cut == 1 ? "it" : "them");
         }
         print_fetched(json_object_get(result, "fetched"));
         if (!message_bool(result, "durable"))

@@ -61,7 +61,8 @@ static void print_contents(const json_t *status) {
         if (json_object_get(status, "records"))
                 print_records(status);
         if (json_object_get(status, "grants"))
-                output_row(stdout, "Grants", "%d active", (int) message_int(status, "grants", 0));
+                output_row(stdout, "Grants", message_int(status, "grants", 0) > 0 ? "%d active" : "none active: nobody may see anything",
+                           (int) message_int(status, "grants", 0));
         if (gate)
                 print_gate(gate);
         if (n_waiting > 0)
@@ -123,7 +124,7 @@ static const char *next_step(const json_t *status) {
         if (records && n == 0)
                 return "carewallet import FILE (a CSV export from CareLink)";
         if (message_int(status, "grants", 0) == 0)
-                return "carewallet show --kind cgm, or carewallet provider add NAME --key FILE to let somebody see it";
+                return "carewallet show --kind cgm; or, to let somebody see it, carewallet provider add NAME --key FILE and carewallet grant NAME";
         if (!message_bool(json_object_get(status, "gate"), "on"))
                 return "carewallet gate on --listen ADDRESS:PORT, so that those with a grant can fetch";
         return NULL;

@@ -187,6 +187,54 @@ class Fresh(unittest.TestCase):
                 self.assertNotIn('Warning', self.w.cli('status').err)
 
 
+        def test_what_happened_is_told_once_and_only_to_who_gave_the_passphrase(self):
+                w = self.w
+                w.init()
+                w.cli('import', self.export(), code=None)
+                p = w.provider('endo')
+                w.gate_on()
+                grant = w.grant('endo', '--for', '3d', '--last', '365d')
+                w.cli('status')
+                p.redeem(grant)
+                p.redeem(grant, 'summary', code=None)
+                since = w.json('status')['since']
+                self.assertEqual({k: since[k] for k in ('fetched', 'refused', 'expired', 'revoked', 'expiring', 'whole')},
+                                 {'fetched': 1, 'refused': 1, 'expired': 0, 'revoked': 0, 'expiring': 1, 'whole': True})
+                self.assertEqual(since['last_fetch']['provider'], 'endo')
+                self.assertEqual(w.json('status')['since'], since)  # a program is told nothing that a person then misses
+
+                stranger = start([CLI, 'status', '--json'], w.env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+                self.assertNotIn('since', json.loads(stranger.communicate()[0]))
+                t = Terminal(w, 'status')  # a session of its own
+                t.expect('once you gave your passphrase')
+                self.assertEqual(t.end()[0], 0)
+                self.forget_today()
+                t = Terminal(w, 'grants')
+                t.unlock()
+                t.expect('Since the last time: 1 fetch of your data (endo, ')
+                t.expect('1 try to fetch was refused, 1 grant ends within a week')
+                self.assertEqual(t.end()[0], 0)
+                t = Terminal(w, 'grants')
+                t.unlock()
+                self.assertNotIn('Since', t.end()[1])
+                w.cli('revoke', 'endo')
+                self.assertIn('1 grant was revoked', w.cli('status').out)
+                self.assertIn('nothing was fetched', w.cli('status').out)
+
+        def export(self):
+                generate(self.w.path('five.csv'), '--days', 5)
+                return self.w.path('five.csv')
+
+        def forget_today(self):
+                """As if the last command had been yesterday."""
+                folder = os.path.join(self.w.home, '.local', 'state', 'carewallet', 'cli')
+                for name in os.listdir(folder):
+                        with open(os.path.join(folder, name)) as f:
+                                memory = json.load(f)
+                        memory['shown'] = '2020-01-01'
+                        write(os.path.join(folder, name), json.dumps(memory))
+
+
 class Filled(unittest.TestCase):
         """One wallet with ten synthetic days for all."""
 
