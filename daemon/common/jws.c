@@ -19,6 +19,10 @@ size_t b64url_encode(char *ret, size_t size, const void *bytes, size_t n) {
 }
 
 int b64url_decode(uint8_t *ret, size_t size, size_t *ret_n, const char *text, size_t n_text) {
+        /* libsodium takes some bytes above 127 for the letter that they are without their highest bit */
+        for (size_t i = 0; i < n_text; i++)
+                if ((uint8_t) text[i] > 127)
+                        return JWS_E_FORMAT;
         /* no set of characters to skip and no end pointer: sodium then refuses padding, strangers and trailing bits */
         if (sodium_base642bin(ret, size, text, n_text, NULL, ret_n, NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) < 0)
                 return JWS_E_FORMAT;

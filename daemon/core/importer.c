@@ -116,7 +116,7 @@ static int take_record(Importer *importer, const uint8_t *payload, size_t n_payl
                 return FRAME_E_FORMAT;
         if (record.source == 0 || record.source > importer->n_sources)
                 return FRAME_E_FORMAT;
-        if (importer->n_batch == RECORDS_BATCH_MAX || importer->n_arena + record.n_payload > ARENA_SIZE) {
+        if (importer->n_batch >= records_batch_size(importer->manager->wallet->records) || importer->n_arena + record.n_payload > ARENA_SIZE) {
                 *ret_stored = store_batch(importer);
                 if (*ret_stored != 0)
                         return 0;

@@ -349,6 +349,7 @@ static void take_authorization(RequestHead *head, const char *value) {
                 return;
         /* "Bearer" of a bound token is refused too: RFC 9449, 7.2 */
         if (strncasecmp(value, "DPoP ", 5) != 0 || strlen(value + 5) != 43 ||
+            strspn(value + 5, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != 43 || /* libsodium takes some bytes above 127 */
             sodium_base642bin(head->frame.credential, sizeof(head->frame.credential), value + 5, 43, NULL, &n, NULL,
                               sodium_base64_VARIANT_URLSAFE_NO_PADDING) < 0 ||
             n != sizeof(head->frame.credential)) {

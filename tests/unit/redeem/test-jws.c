@@ -145,6 +145,14 @@ static void base64url_has_one_spelling(void **state) {
                 assert_int_equal(b64url_decode(bytes, sizeof(bytes), &n, bad[i], strlen(bad[i])), JWS_E_FORMAT);
         /* more than there is room for */
         assert_int_equal(b64url_decode(bytes, 2, &n, "QUJD", 4), JWS_E_FORMAT);
+        /* every byte that is not of the alphabet, in the middle of a good text */
+        for (unsigned c = 0; c < 256; c++) {
+                char text[] = "QUJDQUJD";
+                bool good = c < 128 && c > 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", (int) c);
+
+                text[3] = (char) c;
+                assert_int_equal(b64url_decode(bytes, sizeof(bytes), &n, text, 8), good ? 0 : JWS_E_FORMAT);
+        }
 }
 
 static int parse(const char *text) {
