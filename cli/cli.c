@@ -131,7 +131,7 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                 {"AlreadyInitialized", EXIT_REFUSED, "There is a wallet already; it was not touched. Next: carewallet unlock"},
                 {"StepUpRequired", EXIT_PASSPHRASE, "This needs your passphrase first, as more than 15 minutes have passed or this is another "
                                                     "terminal. Next: carewallet unlock (or give --passphrase-fd)"},
-                {"WrongPassphrase", EXIT_PASSPHRASE, "That is not the right passphrase or code."},
+                {"WrongPassphrase", EXIT_PASSPHRASE, "That is not the right passphrase or code. Forgotten? carewallet unlock --recovery"},
                 {"NotFound", EXIT_REFUSED, "There is nothing of that name."},
                 {"Exists", EXIT_REFUSED, "There is one already."},
                 {"Refused", EXIT_REFUSED, "Refused."},
@@ -170,7 +170,7 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                 else if (strcmp(name, "Busy") == 0 && what)
                         n = asprintf(&message, "carewalletd is busy: %s. Try again when that has ended.", what);
                 else if (strcmp(name, "WrongPassphrase") == 0 && wait_ms > 0)
-                        n = asprintf(&message, "%s Try again in %" PRId64 " s.", errors[i].message, (wait_ms + 999) / 1000);
+                        n = asprintf(&message, "That is not the right passphrase or code. Try again in %" PRId64 " s.", (wait_ms + 999) / 1000);
                 else if ((strcmp(name, "Refused") == 0 || strcmp(name, "NotDurable") == 0) && reason)
                         n = asprintf(&message, "%s", reason);
                 else if (reason)

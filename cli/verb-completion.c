@@ -38,10 +38,12 @@ static void print_options(const Option *option) {
                 printf("--%s\n", option->name);
 }
 
-static void print_choices(const char *choices) {
-        for (const char *c = choices; *c != '\0'; c++)
-                putchar(*c == ' ' ? '\n' : *c);
-        putchar('\n');
+/* @separator: between the choices; @typed: what of a list with commas stands before the item that is being typed */
+static void print_choices(const char *choices, char separator, const char *typed, size_t n_typed) {
+        for (const char *end; *choices != '\0'; choices = *end == '\0' ? end : end + 1) {
+                end = strchrnul(choices, separator);
+                printf("%.*s%.*s\n", (int) n_typed, typed, (int) (end - choices), choices);
+        }
 }
 
 static void print_providers(Cli *cli) {
@@ -82,7 +84,7 @@ static void answer(Cli *cli) {
                         const char *blank = strchr((*each)->name, ' ');
                         size_t n_first = blank ? (size_t) (blank - (*each)->name) : strlen((*each)->name);
 
-                        if (n == 1)
+                        if (n == 1 && !(each > cli->verbs && strncmp(each[-1]->name, (*each)->name, n_first) == 0 && each[-1]->name[n_first] == ' '))
                                 printf("%.*s\n", (int) n_first, (*each)->name);
                         else if (n == 2 && blank && strncmp((*each)->name, words[0], n_first) == 0 && words[0][n_first] == '\0')
                                 puts(blank + 1);
@@ -96,12 +98,16 @@ static void answer(Cli *cli) {
                         before = find(cli_common_options, words[n - 2]);
         }
         if (before && before->argument) {
+                const char *comma = strstr(before->argument, "[,") ? strrchr(words[n - 1], ',') : NULL;
+
                 if (before->choices)
-                        print_choices(before->choices);
+                        print_choices(before->choices, ' ', words[n - 1], comma ? (size_t) (comma + 1 - words[n - 1]) : 0);
         } else if (words[n - 1][0] == '-') {
                 print_options(verb->options);
                 print_options(cli_common_options);
-        } else if (strstr(verb->operands, "NAME"))
+        } else if (strchr(verb->operands, '|'))
+                print_choices(verb->operands, '|', "", 0);
+        else if (strstr(verb->operands, "NAME"))
                 print_providers(cli);
         else if (strstr(verb->operands, "VERB"))
                 for (const Verb *const *each = cli->verbs; *each; each++)
@@ -135,7 +141,9 @@ const Verb verb_completion = {
         .operands = "bash|zsh|fish",
         .n_max = SIZE_MAX,
         .summary = "Let your shell complete what you type",
-        .help = "For bash: carewallet completion bash >~/.local/share/bash-completion/completions/carewallet",
+        .help = "bash: carewallet completion bash >~/.local/share/bash-completion/completions/carewallet\n"
+                "zsh: carewallet completion zsh >>~/.zshrc, after compinit\n"
+                "fish: carewallet completion fish >~/.config/fish/completions/carewallet.fish",
         .options = options,
         .run = run,
 };

@@ -22,8 +22,10 @@ static int run(Cli *cli) {
                 const json_t *report = json_object_get(import, "report");
                 int64_t n_rejected = message_int(report, "rejectedCount", 0);
 
-                printf("%s  %s: ", output_time(time, message_text(import, "time", "")), message_text(import, "file", "?"));
+                printf("%s  %s\n    ", output_time(time, message_text(import, "time", "")), message_text(import, "file", "?"));
                 output_count(stdout, message_int(report, "inserted", 0), "new record", "new records");
+                if (message_text(report, "firstDay", NULL))
+                        printf(", %s to %s", message_text(report, "firstDay", "?"), message_text(report, "lastDay", "?"));
                 if (n_rejected > 0) {
                         fputs(", ", stdout);
                         output_count(stdout, n_rejected, "row rejected", "rows rejected");

@@ -498,6 +498,9 @@ class Filled(unittest.TestCase):
                 self.assertIn('add', words('provider', ''))
                 self.assertIn('--preset', words('grant', 'endo', '--'))
                 self.assertEqual(words('grant', 'endo', '--preset', ''), ['endocrinologist', 'visit', 'caregiver', 'research-summary'])
+                self.assertEqual(words('').count('gate'), 1)
+                self.assertEqual(words('show', '--kind', 'cgm,b')[:2], ['cgm,cgm', 'cgm,fingerstick'])
+                self.assertEqual(words('completion', ''), ['bash', 'zsh', 'fish'])
                 self.assertEqual(words('revoke', ''), ['endo'])
                 self.assertEqual(words('import', ''), [])  # files
                 for shell, program in ('bash', 'bash'), ('zsh', 'zsh'), ('fish', 'fish'):
