@@ -7,7 +7,7 @@ what the import library made of it (dump-frames). Nothing here is derived from t
 documentation's. Exit code 0: rows = records + merged + rejected, per kind, and every value, unit and time is the raw
 row's. 77: no reference data here (skipped).
 
-usage: reconcile.py DUMP-FRAMES FILE-BELOW-THE-REFERENCE-DATA ZONE
+usage: reconcile.py DUMP-FRAMES FILE-BELOW-THE-REFERENCE-DATA ZONE [WHY-IT-IS-REFUSED]
 """
 
 import collections
@@ -54,14 +54,14 @@ def read(path):
     names, section = None, ["", "", "", "", ""]
     with open(path, encoding="utf-8-sig", newline="") as file:
         text = file.read()
-    delimiter = re.search(r"^Index(.)", text, re.M).group(1)
+    delimiter = re.search(r"^[;,]?Index(.)", text, re.M).group(1)
     for line, raw in enumerate(text.splitlines(), 1):
         cells = next(csv.reader([raw], delimiter=delimiter), [])
         if not any(cell.strip() for cell in cells):
             continue
         if cells[0] == "-------":
             section, names = [cell.strip() for cell in cells], None
-        elif cells[0] == "Index":
+        elif "Index" in cells[:2]:
             names = [cell.strip() for cell in cells]
         elif names:
             yield Row(line, names, cells, section)
@@ -102,6 +102,8 @@ def modern_kind(row):
         return "basal", row["Basal Rate"], "U/h"
     if row["Insulin Action Curve Time"]:
         return "settings", None, None
+    if row["ISIG Value"]:
+        return "cgm", None, None
     return "device_event", None, None
 
 
@@ -147,8 +149,11 @@ def legacy_kind(row):
 
 
 def wall_clock(row):
-    text = row["Date"] + " " + row["Time"]
-    return datetime.datetime.strptime(text, "%m/%d/%y %H:%M:%S" if row["Raw-Type"] else "%Y/%m/%d %H:%M:%S")
+    """The form of each file is known here: a spreadsheet's dates have the month first in both of the forms that it left."""
+    parts = [int(part) for part in re.split("[/-]", row["Date"])]
+    if parts[0] < 1000:
+        parts = [parts[2] + (2000 if parts[2] < 100 else 0), parts[0], parts[1]]
+    return datetime.datetime(*parts, *(int(part) for part in row["Time"].split(":")))
 
 
 def possible_utc(local, zone):
@@ -246,6 +251,11 @@ def main():
         return 77
 
     zone = zoneinfo.ZoneInfo(zone_name)
+    if len(sys.argv) > 4:
+        output = subprocess.run([dump, path, zone_name], stdout=subprocess.PIPE, check=True).stdout
+        events = [json.loads(line) for line in output.decode().splitlines()]
+        print(name, events)
+        return 0 if len(events) == 1 and events[0]["event"] == "refused" and sys.argv[4] in events[0]["text"] else 1
     rows = {row.line: row for row in read(path)}
     output = subprocess.run([dump, path, zone_name], stdout=subprocess.PIPE, check=True).stdout
     events = [json.loads(line) for line in output.decode().splitlines()]

@@ -80,26 +80,57 @@ bool cell_uint(Cell cell, uint32_t *ret) {
         return digits(cell, &at, 9, ret) && at == cell.n;
 }
 
-/* Hours, minutes, seconds of @cell from @at to its end. */
-static bool clock_at(Cell cell, size_t at, size_t n_hour_max, uint32_t hour_max, uint32_t *ret_s) {
+bool cell_duration(Cell cell, uint32_t *ret_s) {
         uint32_t hour, minute, second;
+        size_t at = 0;
 
-        if (!digits(cell, &at, n_hour_max, &hour) || !mark(cell, &at, ':') || !digits(cell, &at, 2, &minute) ||
-            !mark(cell, &at, ':') || !digits(cell, &at, 2, &second) || at != cell.n)
+        if (!digits(cell, &at, 4, &hour) || !mark(cell, &at, ':') || !digits(cell, &at, 2, &minute) || !mark(cell, &at, ':') ||
+            !digits(cell, &at, 2, &second) || at != cell.n || minute > 59 || second > 59)
                 return false;
-        if (hour > hour_max || minute > 59 || second > 59)
+        *ret_s = hour * 3600 + minute * 60 + second;
+        return true;
+}
+
+/* AM, pm, "a.m.", "p. m." to the end of the cell: 'a' or 'p', 0 when it is none */
+static char half_of_day(Cell cell, size_t at) {
+        char letters[2];
+        size_t n = 0;
+
+        for (; at != cell.n; at++) {
+                if (cell.text[at] == '.' || cell.text[at] == ' ')
+                        continue;
+                if (n == sizeof(letters))
+                        return 0;
+                letters[n++] = (char) (cell.text[at] | 0x20);
+        }
+        return n == 2 && letters[1] == 'm' && (letters[0] == 'a' || letters[0] == 'p') ? letters[0] : 0;
+}
+
+/* The time of day of @cell from @at to its end. */
+static bool clock_at(Cell cell, size_t at, uint32_t *ret_s) {
+        uint32_t hour, minute, second = 0;
+        char half;
+
+        if (!digits(cell, &at, 2, &hour) || !mark(cell, &at, ':') || !digits(cell, &at, 2, &minute))
                 return false;
+        if (mark(cell, &at, ':') && !digits(cell, &at, 2, &second))
+                return false;
+        if (hour > 23 || minute > 59 || second > 59)
+                return false;
+
+        if (at != cell.n) {
+                half = half_of_day(cell, at);
+                if (!half || hour == 0 || hour > 12)
+                        return false;
+                hour = hour % 12 + (half == 'p' ? 12 : 0);
+        }
 
         *ret_s = hour * 3600 + minute * 60 + second;
         return true;
 }
 
-bool cell_duration(Cell cell, uint32_t *ret_s) {
-        return clock_at(cell, 0, 4, 9999, ret_s);
-}
-
 bool cell_clock(Cell cell, uint32_t *ret_s) {
-        return clock_at(cell, 0, 2, 23, ret_s);
+        return clock_at(cell, 0, ret_s);
 }
 
 /* Days since 1970-01-01 of a proleptic Gregorian date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms". */
@@ -122,54 +153,85 @@ void day_put(char ret[static 16], int64_t day) {
         (void) snprintf(ret, 16, "%04u-%02u-%02u", (unsigned) (year + era * 400 + (m <= 2)) % 10000, m % 100, d % 100);
 }
 
-static bool date_at(Cell cell, size_t *at, bool is_legacy, int32_t *ret_day) {
+static bool date_valid(uint32_t year, uint32_t month, uint32_t day) {
         static const uint8_t n_days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-        uint32_t year, month, day, n_month;
-        size_t start = *at;
-
-        if (is_legacy) {
-                if (!digits(cell, at, 2, &month) || !mark(cell, at, '/') || !digits(cell, at, 2, &day) || !mark(cell, at, '/'))
-                        return false;
-                start = *at;
-                if (!digits(cell, at, 4, &year) || (*at - start != 2 && *at - start != 4))
-                        return false;
-                if (*at - start == 2)
-                        year += 2000;
-        } else {
-                char separator;
-
-                if (!digits(cell, at, 4, &year) || *at - start != 4 || *at == cell.n)
-                        return false;
-                separator = cell.text[*at];
-                if ((separator != '/' && separator != '-') || !mark(cell, at, separator) || !digits(cell, at, 2, &month) ||
-                    !mark(cell, at, separator) || !digits(cell, at, 2, &day))
-                        return false;
-        }
 
         if (year < YEAR_MIN || year > YEAR_MAX || month < 1 || month > 12)
                 return false;
-        n_month = n_days[month - 1];
         if (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
-                n_month++;
-        if (day < 1 || day > n_month)
+                return day >= 1 && day <= 29;
+        return day >= 1 && day <= n_days[month - 1];
+}
+
+/* Three numbers with one mark between them; @ret_parts in the order in which they stand, but the year first. */
+static bool date_parts(Cell cell, size_t *at, DateShape *ret_shape, uint32_t ret_parts[static 3]) {
+        uint32_t numbers[3];
+        size_t n_digits[3];
+        char separator = 0;
+
+        for (unsigned i = 0; i != 3; i++) {
+                size_t start;
+
+                if (i != 0 && !mark(cell, at, separator))
+                        return false;
+                start = *at;
+                if (!digits(cell, at, 4, &numbers[i]))
+                        return false;
+                n_digits[i] = *at - start;
+                if (i == 0)
+                        separator = *at != cell.n ? cell.text[*at] : 0;
+        }
+        if (separator != '/' && separator != '-' && separator != '.')
                 return false;
 
-        *ret_day = day_of(year, month, day);
+        if (n_digits[0] == 4 && n_digits[1] <= 2 && n_digits[2] <= 2) {
+                *ret_shape = DATE_YEAR_FIRST;
+                memcpy(ret_parts, numbers, sizeof(numbers));
+                return true;
+        }
+        if (n_digits[0] > 2 || n_digits[1] > 2 || (n_digits[2] != 2 && n_digits[2] != 4))
+                return false;
+        *ret_shape = separator == '/' ? DATE_SLASH : separator == '-' ? DATE_DASH : DATE_DOT;
+        ret_parts[0] = numbers[2] + (n_digits[2] == 2 ? 2000 : 0);
+        ret_parts[1] = numbers[0];
+        ret_parts[2] = numbers[1];
         return true;
 }
 
-bool cell_date(Cell cell, bool is_legacy, int32_t *ret_day) {
-        size_t at = 0;
+static bool date_at(Cell cell, size_t *at, unsigned day_first, int32_t *ret_day) {
+        uint32_t parts[3], month, day;
+        DateShape shape;
 
-        return date_at(cell, &at, is_legacy, ret_day) && at == cell.n;
+        if (!date_parts(cell, at, &shape, parts))
+                return false;
+        month = day_first & DATE_SHAPE_BIT(shape) ? parts[2] : parts[1];
+        day = day_first & DATE_SHAPE_BIT(shape) ? parts[1] : parts[2];
+        if (!date_valid(parts[0], month, day))
+                return false;
+        *ret_day = day_of(parts[0], month, day);
+        return true;
 }
 
-bool cell_moment(Cell cell, bool is_legacy, int64_t *ret_ms) {
+bool cell_date_shape(Cell cell, DateShape *ret) {
+        uint32_t parts[3];
+        size_t at = 0;
+
+        return date_parts(cell, &at, ret, parts) && at == cell.n &&
+               (date_valid(parts[0], parts[1], parts[2]) || date_valid(parts[0], parts[2], parts[1]));
+}
+
+bool cell_date(Cell cell, unsigned day_first, int32_t *ret_day) {
+        size_t at = 0;
+
+        return date_at(cell, &at, day_first, ret_day) && at == cell.n;
+}
+
+bool cell_moment(Cell cell, unsigned day_first, int64_t *ret_ms) {
         uint32_t second;
         int32_t day;
         size_t at = 0;
 
-        if (!date_at(cell, &at, is_legacy, &day) || !mark(cell, &at, ' ') || !clock_at(cell, at, 2, 23, &second))
+        if (!date_at(cell, &at, day_first, &day) || !mark(cell, &at, ' ') || !clock_at(cell, at, &second))
                 return false;
         *ret_ms = (day * INT64_C(86400) + second) * 1000;
         return true;

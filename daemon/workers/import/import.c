@@ -2,6 +2,7 @@
 
 #include "import.h"
 
+#include "cell.h"
 #include "survey.h"
 #include "window.h"
 
@@ -123,8 +124,7 @@ static bool place_in_time(Import *import, WindowPlace *place, const char **ret_r
         Epoch epoch;
 
         if (!survey_moment(&import->scanner, &place->local_ms)) {
-                *ret_reason = import->scanner.is_legacy ? "its date and time are not M/D/YY and HH:MM:SS"
-                                                        : "its date and time are not YYYY/MM/DD and HH:MM:SS";
+                *ret_reason = "its date and time are none";
                 return false;
         }
 
@@ -254,6 +254,13 @@ static int notes(Import *import) {
                                 (int) import->survey.n_unknown, import->survey.unknown);
                 r = import->sink->note(import->sink->userdata, text);
         }
+        if (r == 0 && import->survey.shapes & ~DATE_SHAPE_BIT(DATE_YEAR_FIRST) && !import->scanner.is_legacy)
+                r = import->sink->note(import->sink->userdata, "The dates were rewritten by a spreadsheet program; day and month were found out from the order of the whole file.");
+        if (r == 0 && import->scanner.reader.encoding == ENCODING_CP1252)
+                r = import->sink->note(import->sink->userdata, "The text is not UTF-8 and was read as Windows-1252.");
+        if (r == 0 && import->survey.n_minutes * UINT64_C(2) > import->survey.n_times)
+                r = import->sink->note(import->sink->userdata, "The times have lost their seconds, probably in a spreadsheet program: beside an unchanged export of the "
+                                       "same days each record would be there twice. If you have one, undo this import and take that.");
         if (r == 0 && import->request->glucose_unit) {
                 (void) snprintf(text, sizeof(text), "Glucose was read as %s because you said so; the column names were not asked.",
                                 units[import->request->glucose_unit % N_ELEMENTS(units)]);

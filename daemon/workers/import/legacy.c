@@ -83,7 +83,7 @@ static bool raw_number(Legacy *l, const char *key, Number *ret) {
 
         if (cell.n == 0)
                 return false;
-        if (!cell_number(cell, '.', ret)) {
+        if (!cell_number(cell, memchr(cell.text, ',', cell.n) ? ',' : '.', ret)) {
                 drafts_reject(l->drafts, "column Raw-Values: %s is no number", key);
                 return false;
         }
@@ -417,7 +417,7 @@ static void map_clock(Legacy *l) {
         Draft *draft = event(l, TOKEN_CLOCK_CHANGE);
         int64_t ms;
 
-        if (cell.n && cell_moment(cell, true, &ms))
+        if (cell.n && cell_moment(cell, l->drafts->scanner->day_first, &ms))
                 (void) draft_text(draft, FIELD_NEW_TIME, drafts_moment(l->drafts, ms));
 }
 

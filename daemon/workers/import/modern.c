@@ -48,7 +48,7 @@ static void map_new_time(Drafts *drafts) {
 
         if (cell.n == 0)
                 return;
-        if (!cell_moment(cell, false, &ms)) {
+        if (!cell_moment(cell, drafts->scanner->day_first, &ms)) {
                 drafts_reject(drafts, "column New Device Time: no date and time");
                 return;
         }

@@ -9,6 +9,7 @@
 enum {
         READER_CHUNK = 128 * 1024,
         READER_BUFFER = IMPORT_LINE_MAX + READER_CHUNK,
+        READER_RAW = READER_CHUNK / 3, /* bytes: each may become three of UTF-8 */
 
         READER_E_END = 1, /* no further line */
         READER_E_KIND,    /* not a regular file */
@@ -21,13 +22,24 @@ enum {
         ROW_E_BYTES,     /* not UTF-8, or control characters */
 };
 
+/* How the file's bytes stand for text. What is not UTF-8 becomes UTF-8 as it is read; a pair of bytes that is none becomes U+FFFD. */
+typedef enum Encoding {
+        ENCODING_UNKNOWN, /* until the first bytes are there */
+        ENCODING_UTF8,
+        ENCODING_UTF16_LE,
+        ENCODING_UTF16_BE,
+        ENCODING_CP1252,  /* Windows, western Europe: what spreadsheet programs there save; never found out, only set */
+} Encoding;
+
 typedef struct Reader {
         int fd; /* borrowed */
         uint64_t n_file;
+        uint8_t encoding;     /* Encoding */
         uint64_t offset;      /* in the file, of the line given last */
         uint32_t line;        /* its number, from 1 */
         bool has_line_end;    /* false only for a last line that is cut off */
         uint64_t at_file;     /* next byte to read */
+        uint64_t next_offset; /* in the file, of the next line */
         size_t start;         /* of the next line in the buffer */
         size_t end;           /* of what is filled */
         char buffer[READER_BUFFER];
@@ -35,6 +47,7 @@ typedef struct Reader {
 
 /** reader_init() - look at the descriptor without reading. Return: 0; READER_E_KIND, _SIZE, _EMPTY; negative errno. */
 must_check int reader_init(Reader *reader, int fd);
+/** reader_rewind() - to the first line; the encoding stays */
 void reader_rewind(Reader *reader);
 
 /**

@@ -7,12 +7,13 @@
 static const char dashes[] = "-------";
 
 enum {
-        SNIFF_MAX = 4096, /* bytes of the first line block that are looked at for NUL */
+        SNIFF_MAX = 4096, /* bytes of the first line that are looked at for NUL */
 };
 
 int scan_init(Scanner *scanner, int fd) {
         int r = reader_init(&scanner->reader, fd);
 
+        scanner->day_first = 0;
         if (r == 0)
                 scan_rewind(scanner);
         return r;
@@ -28,18 +29,6 @@ void scan_rewind(Scanner *scanner) {
         scanner->columns.n = 0;
         memset(&scanner->device, 0, sizeof(scanner->device));
         identity_device(scanner->device.key, "", "", "");
-}
-
-static int check_encoding(const char *line, size_t n_line) {
-        const uint8_t *bytes = (const uint8_t *) line;
-        size_t n = n_line < SNIFF_MAX ? n_line : SNIFF_MAX;
-
-        if (n >= 2 && ((bytes[0] == 0xff && bytes[1] == 0xfe) || (bytes[0] == 0xfe && bytes[1] == 0xff)))
-                return SCAN_E_UTF16;
-        /* without a mark: every other byte of plain letters is NUL */
-        if (n >= 4 && ((!bytes[0] && bytes[1] && !bytes[2] && bytes[3]) || (bytes[0] && !bytes[1] && bytes[2] && !bytes[3])))
-                return SCAN_E_UTF16;
-        return memchr(line, 0, n) ? SCAN_E_BINARY : 0;
 }
 
 /*
@@ -113,7 +102,7 @@ static void read_device(Scanner *scanner, char *line, size_t n_line) {
         Row *row = &scanner->row;
         Device *device;
 
-        if (scanner->n_devices == IMPORT_DEVICES_MAX || row_split(row, line, n_line, ',') != 0 || row->n_cells < 3)
+        if (scanner->n_devices == IMPORT_DEVICES_MAX || row_split(row, line, n_line, memchr(line, ';', n_line) ? ';' : ',') != 0 || row->n_cells < 3)
                 return;
 
         for (size_t i = 0; i != N_ELEMENTS(words); i++) {
@@ -190,9 +179,8 @@ int scan_next(Scanner *scanner, ScanItem *ret_item) {
                 return fold(r);
 
         if (scanner->reader.line == 1) {
-                r = check_encoding(line, n_line);
-                if (r)
-                        return r;
+                if (n_line && memchr(line, 0, n_line < SNIFF_MAX ? n_line : SNIFF_MAX))
+                        return SCAN_E_BINARY;
                 if (n_line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
                         line += 3;
                         n_line -= 3;

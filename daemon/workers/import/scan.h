@@ -19,7 +19,6 @@ typedef enum ScanItem {
 enum {
         SCAN_E_LINE = 1,  /* a line over IMPORT_LINE_MAX */
         SCAN_E_SECTIONS,  /* more than IMPORT_SECTIONS_MAX */
-        SCAN_E_UTF16,
         SCAN_E_BINARY,    /* NUL bytes at the start: no text */
         SCAN_E_HEADER,    /* the first header can't be split */
 };
@@ -36,6 +35,7 @@ typedef struct Scanner {
         Reader reader;
         char delimiter;          /* 0 until the first header */
         bool is_legacy;          /* the header has Raw-Type */
+        unsigned day_first;      /* DATE_SHAPE_BIT()s, as found out by the survey; survives scan_rewind() */
         bool is_aggregated;      /* the section holds daily totals of insulin that other rows hold too */
         unsigned section;        /* 0 before the first section line, then 1.. */
         Device device;           /* of the section */

@@ -3,6 +3,8 @@
 #include "survey.h"
 
 #include "cell.h"
+#include "daemon/common/text.h"
+#include "dates.h"
 #include "policy/record.h"
 
 static const int64_t minute_ms = 60 * 1000;
@@ -30,7 +32,7 @@ bool survey_moment(const Scanner *scanner, int64_t *ret_ms) {
         uint32_t second;
         int32_t day;
 
-        if (!cell_date(cell_at(scanner, COLUMN_DATE), scanner->is_legacy, &day) || !cell_clock(cell_at(scanner, COLUMN_TIME), &second))
+        if (!cell_date(cell_at(scanner, COLUMN_DATE), scanner->day_first, &day) || !cell_clock(cell_at(scanner, COLUMN_TIME), &second))
                 return false;
         *ret_ms = day * day_ms + second * INT64_C(1000);
         return true;
@@ -139,8 +141,17 @@ static void add_time(Survey *survey, const Scanner *scanner) {
         static const int64_t day_2016 = INT64_C(1451606400000);
         unsigned id = survey_stream(scanner), section = scanner->section;
         int64_t local_ms;
+        Cell time = cell_at(scanner, COLUMN_TIME);
+        const char *colon = time.n ? memchr(time.text, ':', time.n) : NULL;
+        DateShape shape;
 
         survey->n_dates++;
+        if (cell_date_shape(cell_at(scanner, COLUMN_DATE), &shape))
+                survey->shapes |= DATE_SHAPE_BIT(shape);
+        if (colon) {
+                survey->n_times++;
+                survey->n_minutes += !memchr(colon + 1, ':', (size_t) (time.text + time.n - colon - 1));
+        }
         if (!survey_moment(scanner, &local_ms)) {
                 Cell date = cell_at(scanner, COLUMN_DATE);
 
@@ -261,9 +272,8 @@ static int conclude(Survey *survey, const Scanner *scanner, unsigned unit_overri
         }
         if (survey->n_dates_bad * UINT64_C(2) > survey->n_dates) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
-                                "The dates are not written as CareLink writes them (%s; \"%s\" in line %u): day and month can't be told "
-                                "apart. A spreadsheet program has probably changed the file. Export it again and don't open it before the import.",
-                                scanner->is_legacy ? "M/D/YY" : "YYYY/MM/DD", survey->dates_bad, survey->dates_bad_line);
+                                "The column Date holds no dates, first \"%s\" in line %u. A spreadsheet program has probably changed the file. "
+                                "Export it again and don't open it before the import.", survey->dates_bad, survey->dates_bad_line);
                 return SURVEY_E_REFUSED;
         }
         if (survey->decimals_line[0] && survey->decimals_line[1]) {
@@ -289,9 +299,6 @@ static int explain(int r, const Scanner *scanner, char *ret_refusal) {
                 return SURVEY_E_REFUSED;
         case SCAN_E_SECTIONS:
                 reason = "The file has far more sections than devices can have: it is damaged. Export it again from CareLink.";
-                break;
-        case SCAN_E_UTF16:
-                reason = "The file is UTF-16 text, as a spreadsheet program saves it. Export it again from CareLink, or save it as CSV UTF-8.";
                 break;
         case SCAN_E_BINARY:
                 reason = "This is not a text file. In CareLink choose Reports, Data Export (CSV), and give the downloaded file as it is.";
@@ -336,13 +343,27 @@ static void read_promise(Survey *survey, const char *line, size_t n_line) {
                 survey->n_promised = survey->n_promised * 10 + (uint32_t) (line[at] - '0');
 }
 
-int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
-               int (*progress)(void *userdata, uint64_t n_read), void *userdata,
-               char ret_refusal[static IMPORT_REFUSAL_MAX]) {
+/* Text that is all ASCII says nothing of the encoding. */
+static void check_text(Survey *survey, const Scanner *scanner) {
+        unsigned char bits = 0;
+
+        for (size_t i = 0; i != scanner->n_line; i++)
+                bits |= (unsigned char) scanner->line[i];
+        if (bits < 0x80)
+                return;
+        if (text_valid(scanner->line, scanner->n_line))
+                survey->n_utf8++;
+        else
+                survey->n_foreign++;
+}
+
+static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, int (*progress)(void *userdata, uint64_t n_read),
+                    void *userdata, char *ret_refusal) {
         ScanItem item;
         int r;
 
         memset(survey, 0, sizeof(*survey));
+        scan_rewind(scanner);
 
         do {
                 r = scan_next(scanner, &item);
@@ -352,6 +373,8 @@ int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
                 r = check_whole(scanner, item, ret_refusal);
                 if (r)
                         return r;
+                if (item != SCAN_END)
+                        check_text(survey, scanner);
                 if (item == SCAN_PREAMBLE)
                         read_promise(survey, scanner->line, scanner->n_line);
                 if (item == SCAN_HEADER) {
@@ -367,6 +390,56 @@ int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
                 if (r)
                         return r;
         } while (item != SCAN_END);
+
+        return 0;
+}
+
+/* Month and day: known where CareLink writes the dates itself, else found out or refused. */
+static int decide_dates(const Survey *survey, Scanner *scanner, char *ret_refusal) {
+        int r;
+
+        if ((survey->shapes & ~DATE_SHAPE_BIT(DATE_YEAR_FIRST)) == 0)
+                return 0;
+
+        r = dates_decide(scanner, survey->shapes, &scanner->day_first);
+        if (r == DATES_E_UNDECIDED && scanner->is_legacy && scanner->delimiter == ',' && survey->shapes == DATE_SHAPE_BIT(DATE_SLASH))
+                return 0; /* M/D/YY is how v1.0.1 writes them */
+        if (r == DATES_E_UNDECIDED) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The dates are not written as CareLink writes them (%s), and day and month can't be told apart with certainty. "
+                                "A spreadsheet program has probably changed the file. Export it again and don't open it before the import.",
+                                scanner->is_legacy ? "M/D/YY" : "YYYY/MM/DD");
+                return SURVEY_E_REFUSED;
+        }
+        return r;
+}
+
+int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
+               int (*progress)(void *userdata, uint64_t n_read), void *userdata,
+               char ret_refusal[static IMPORT_REFUSAL_MAX]) {
+        unsigned day_first = scanner->day_first;
+        int r;
+
+        r = read_all(survey, scanner, unit_override, progress, userdata, ret_refusal);
+        if (r)
+                return r;
+
+        /* one that is UTF-8 elsewhere has damaged bytes, not another encoding */
+        if (scanner->reader.encoding == ENCODING_UTF8 && survey->n_foreign && !survey->n_utf8) {
+                scanner->reader.encoding = ENCODING_CP1252;
+                r = read_all(survey, scanner, unit_override, progress, userdata, ret_refusal);
+                if (r)
+                        return r;
+        }
+
+        r = decide_dates(survey, scanner, ret_refusal);
+        if (r)
+                return r;
+        if (scanner->day_first != day_first) {
+                r = read_all(survey, scanner, unit_override, progress, userdata, ret_refusal);
+                if (r)
+                        return r;
+        }
 
         return conclude(survey, scanner, unit_override, ret_refusal);
 }

@@ -58,6 +58,9 @@ typedef struct Survey {
         uint32_t n_promised; /* rows that a legacy preamble says there are; 0: it does not */
         uint32_t n_dates, n_dates_bad, dates_bad_line;
         char dates_bad[32];
+        unsigned shapes;        /* DATE_SHAPE_BIT()s of the dates */
+        uint32_t n_times, n_minutes; /* times; those without seconds */
+        uint32_t n_foreign, n_utf8; /* lines with bytes that are not UTF-8; with letters beyond ASCII that are */
         uint32_t decimals_line[2]; /* first row with a comma, with a point; 0: none */
         UnitCheck units[SURVEY_UNITS_MAX];
         unsigned n_units;

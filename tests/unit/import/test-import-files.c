@@ -3,6 +3,7 @@
 /* What becomes of whole files: the project's own small ones in tests/data/carelink, and broken ones made here. */
 
 #include "collect.h"
+#include "daemon/workers/import/reader.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -465,16 +466,11 @@ static void ninety_nine_of_a_hundred_values_must_fit_the_unit(void **state) {
 }
 
 static void other_files_are_refused_with_what_to_do_next(void **state) {
-        static const char utf16[] = "\xff\xfeI\0n\0d\0e\0x\0";
-        static const char utf16_bare[] = "I\0n\0d\0e\0x\0;\0";
-
         (void) state;
         REFUSED("", "is empty");
         REFUSED("hello\nworld\n", "not a CareLink CSV export");
         REFUSED("{\"_id\": 1}", "not a CareLink CSV export");
         REFUSED("\n\n\n", "not a CareLink CSV export");
-        refused(utf16, sizeof(utf16) - 1, "UTF-16");
-        refused(utf16_bare, sizeof(utf16_bare) - 1, "UTF-16");
         REFUSED("\x7f" "ELF\x02\x01\x01\0\0\0\0", "not a text file");
         REFUSED("Index;Time;BG Reading (mg/dL)\n", "no column Date");
         REFUSED("Index;Nothing;Else\n", "can't be read");
@@ -608,7 +604,7 @@ static void a_file_that_did_not_arrive_whole_is_refused(void **state) {
 static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
         (void) state;
         rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
-        rejected("1;2025/05/03;10:00:00;\xff;;;;;;\n", "no UTF-8");
+        rejected("1;2025/05/03;10:00:00;\xff;;;;;;\n", "column BG Reading: \"\xc3\xbf\" is no");
         rejected("1;2025/05/03;10:00:00;;100\n", "5 columns where the header has 10");
         rejected("1;2025/05/03;10:00:00;;100;;;;;;;x\n", "12 columns where");
         rejected("1;2025/02/30;10:00:00;;100;;;;;\n", "date and time");
@@ -651,6 +647,111 @@ static void carriage_returns_alone_end_lines_too(void **state) {
         assert_int_equal(i.r, 0);
         assert_int_equal(i.n, 2);
         imported_done(&i);
+}
+
+/* @text as UTF-16 or Windows-1252, for letters that both have */
+static size_t encode(char *ret, const char *text, Encoding encoding, bool has_mark) {
+        size_t n = 0;
+
+        if (has_mark && encoding != ENCODING_CP1252) {
+                ret[n++] = encoding == ENCODING_UTF16_LE ? '\xff' : '\xfe';
+                ret[n++] = encoding == ENCODING_UTF16_LE ? '\xfe' : '\xff';
+        }
+        while (*text) {
+                bool is_mark = strncmp(text, "\xe2\x84\xa2", 3) == 0; /* U+2122, trade mark */
+                uint16_t unit = is_mark ? 0x2122 : (unsigned char) *text;
+
+                text += is_mark ? 3 : 1;
+                if (encoding == ENCODING_CP1252) {
+                        ret[n++] = is_mark ? '\x99' : (char) unit;
+                } else {
+                        ret[n++] = (char) (encoding == ENCODING_UTF16_LE ? unit : unit >> 8);
+                        ret[n++] = (char) (encoding == ENCODING_UTF16_LE ? unit >> 8 : unit);
+                }
+        }
+        return n;
+}
+
+static void the_encoding_makes_no_difference(void **state) {
+        static const char text[] = "-------;Guardian\xe2\x84\xa2 X;Sensor;NG1;-------\r\nIndex;Date;Time;Sensor Glucose (mg/dL);Alert\r\n"
+                                   "0;2025/05/03;10:00:00;;A\xe2\x84\xa2 B\r\n1;2025/05/03;09:55:00;x\xe2\x84\xa2;\r\n2;2025/05/03;09:50:00;101;\r\n";
+        Imported plain;
+        char bytes[1024];
+
+        (void) state;
+        import_text(&plain, text);
+        assert_int_equal(plain.r, 0);
+        assert_int_equal(plain.n, 2);
+        assert_int_equal(plain.n_rejected, 1);
+        for (unsigned encoding = ENCODING_UTF16_LE; encoding <= ENCODING_CP1252; encoding++) {
+                for (unsigned has_mark = 0; has_mark != 2; has_mark++) {
+                        size_t n = encode(bytes, text, (Encoding) encoding, has_mark);
+                        Imported i;
+
+                        import_bytes(&i, bytes, n);
+                        assert_int_equal(i.r, 0);
+                        assert_int_equal(i.n, 2);
+                        assert_adds_nothing(&plain, &i);
+                        assert_adds_nothing(&i, &plain);
+                        assert_string_equal(i.row, plain.row);
+                        imported_done(&i);
+                }
+        }
+        imported_done(&plain);
+}
+
+/* Readings every hour of days 3 to 9 of February 2018, dates as printed by @date. */
+static size_t week(char *ret, const char *format, const char *separator_late) {
+        size_t n = (size_t) sprintf(ret, "%s", HEAD);
+
+        for (unsigned day = 14; day >= 3; day--) {
+                for (unsigned hour = 24; hour-- > 0;) {
+                        n += (size_t) sprintf(ret + n, "0;");
+                        if (separator_late && day > 12)
+                                n += (size_t) sprintf(ret + n, "2%s%u%s2018", separator_late, day, separator_late);
+                        else if (strchr(format, '$'))
+                                n += (size_t) sprintf(ret + n, "%02u.02.2018", day);
+                        else
+                                n += (size_t) sprintf(ret + n, "02%s%02u%s2018", format, day, format);
+                        n += (size_t) sprintf(ret + n, ";%02u:00:00;;1%02u;;;;;\n", hour, day);
+                }
+        }
+        return n;
+}
+
+static void dates_of_a_spreadsheet_are_found_out_from_the_whole_file(void **state) {
+        static const struct {
+                const char *format, *late;
+        } forms[] = { { "/", NULL }, { "-", "/" }, { "-", NULL }, { "$", NULL } };
+        char *text = malloc(64 * 1024);
+
+        (void) state;
+        assert_non_null(text);
+        for (size_t f = 0; f != N_ELEMENTS(forms); f++) {
+                size_t n = week(text, forms[f].format, forms[f].late);
+                Imported i;
+
+                import_bytes(&i, text, n);
+                assert_int_equal(i.r, 0);
+                assert_int_equal(i.n, 12 * 24);
+                assert_int_equal(i.n_rejected, 0);
+                assert_true(strstr(i.notes, "spreadsheet"));
+                for (size_t k = 0; k != i.n; k++) {
+                        const Record *record = &i.records[k].record;
+
+                        assert_int_equal(record->local_ms / 86400000, 17565 + record->value_milli / 1000 - 103); /* 2018-02-03 */
+                }
+                imported_done(&i);
+        }
+        free(text);
+}
+
+static void dates_that_could_be_either_are_refused(void **state) {
+        (void) state;
+        REFUSED(HEAD "0;02/03/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
+        REFUSED(HEAD "0;02/04/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
+        /* one row that fits one way only decides nothing */
+        REFUSED(HEAD "0;25/12/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
 }
 
 static void a_bolus_is_joined_over_thousands_of_rows_and_not_beyond(void **state) {
@@ -708,6 +809,9 @@ int main(void) {
                 cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
                 cmocka_unit_test(unknown_columns_are_kept_and_named),
                 cmocka_unit_test(carriage_returns_alone_end_lines_too),
+                cmocka_unit_test(the_encoding_makes_no_difference),
+                cmocka_unit_test(dates_of_a_spreadsheet_are_found_out_from_the_whole_file),
+                cmocka_unit_test(dates_that_could_be_either_are_refused),
                 cmocka_unit_test(a_bolus_is_joined_over_thousands_of_rows_and_not_beyond),
         };
 

@@ -171,39 +171,72 @@ static void numbers_are_read_to_the_last_digit(void **state) {
                 assert_false(cell_number(cell(bad[i]), '.', &number));
 }
 
-static void dates_and_times_are_read_in_one_form_only(void **state) {
-        uint32_t second;
+static void dates_are_read_as_the_file_s_shapes_say(void **state) {
+        DateShape shape;
         int32_t day;
-        int64_t ms;
         char text[16];
 
         (void) state;
-        assert_true(cell_date(cell("2025/11/04"), false, &day));
+        assert_true(cell_date(cell("2025/11/04"), 0, &day));
         assert_int_equal(day, 20396);
         day_put(text, day);
         assert_string_equal(text, "2025-11-04");
-        assert_true(cell_date(cell("2024-02-29"), false, &day));
-        assert_true(cell_date(cell("3/6/15"), true, &day));
+        assert_true(cell_date(cell("2025-04-11"), DATE_SHAPE_BIT(DATE_YEAR_FIRST), &day));
+        assert_int_equal(day, 20396);
+        assert_true(cell_date(cell("2024-02-29"), 0, &day));
+        assert_true(cell_date(cell("3/6/15"), 0, &day));
         assert_int_equal(day, 16500);
-        assert_false(cell_date(cell("2025/02/29"), false, &day));
-        assert_false(cell_date(cell("2025/13/01"), false, &day));
-        assert_false(cell_date(cell("2025/00/10"), false, &day));
-        assert_false(cell_date(cell("2025/1/1x"), false, &day));
-        assert_false(cell_date(cell("12/13/2017"), false, &day));
-        assert_false(cell_date(cell("02-12-2018"), false, &day));
-        assert_false(cell_date(cell("13/6/15"), true, &day));
-        assert_false(cell_date(cell("0025/01/01"), false, &day));
-        assert_false(cell_date(cell(""), false, &day));
+        assert_true(cell_date(cell("6/3/2015"), DATE_SHAPE_BIT(DATE_SLASH), &day));
+        assert_int_equal(day, 16500);
+        assert_true(cell_date(cell("06.03.2015"), DATE_SHAPE_BIT(DATE_DOT), &day));
+        assert_int_equal(day, 16500);
+        assert_true(cell_date(cell("03-06-15"), DATE_SHAPE_BIT(DATE_DOT), &day));
+        assert_int_equal(day, 16500);
 
-        assert_true(cell_clock(cell("23:59:59"), &second));
-        assert_int_equal(second, 86399);
-        assert_false(cell_clock(cell("24:00:00"), &second));
-        assert_false(cell_clock(cell("23:60:00"), &second));
-        assert_false(cell_clock(cell("23:00"), &second));
+        assert_true(cell_date_shape(cell("13/6/15"), &shape));
+        assert_int_equal(shape, DATE_SLASH);
+        assert_false(cell_date_shape(cell("13/13/15"), &shape));
+        assert_false(cell_date(cell("13/6/15"), 0, &day));
+        assert_false(cell_date(cell("2025/02/29"), 0, &day));
+        assert_false(cell_date(cell("2025/13/01"), 0, &day));
+        assert_false(cell_date(cell("2025/00/10"), 0, &day));
+        assert_false(cell_date(cell("2025/1-10"), 0, &day));
+        assert_false(cell_date(cell("2025/1/1x"), 0, &day));
+        assert_false(cell_date(cell("2/12/018"), 0, &day));
+        assert_false(cell_date(cell("0025/01/01"), 0, &day));
+        assert_false(cell_date(cell("20250101"), 0, &day));
+        assert_false(cell_date(cell(""), 0, &day));
+}
+
+static void clock_is(const char *text, uint32_t expected) {
+        uint32_t second;
+
+        assert_true(cell_clock(cell(text), &second));
+        assert_int_equal(second, expected);
+}
+
+static void times_are_read_with_and_without_a_half_of_the_day(void **state) {
+        static const char *const bad[] = { "24:00:00", "23:60:00", "0:10:00 AM", "13:00:00 PM", "12:00:00 XM", "12:00:00 A", "12", "12:", "" };
+        uint32_t second;
+        int64_t ms;
+
+        (void) state;
+        clock_is("23:59:59", 86399);
+        clock_is("9:05:01", 32701);
+        clock_is("12:00:00 AM", 0);
+        clock_is("12:00:00 PM", 43200);
+        clock_is("01:20:53 p. m.", 48053);
+        clock_is("1:20 PM", 48000);
+        clock_is("23:00", 82800);
+        for (size_t i = 0; i != N_ELEMENTS(bad); i++)
+                assert_false(cell_clock(cell(bad[i]), &second));
+
         assert_true(cell_duration(cell("26:30:00"), &second));
         assert_int_equal(second, 95400);
-        assert_true(cell_moment(cell("2022/03/27 10:56:06"), false, &ms));
+        assert_true(cell_moment(cell("2022/03/27 10:56:06"), 0, &ms));
         assert_int_equal(ms, INT64_C(1648378566000));
+        assert_true(cell_moment(cell("3/27/2022 10:56"), 0, &ms));
+        assert_int_equal(ms, INT64_C(1648378560000));
 }
 
 static void only_zones_of_this_machine_are_loaded(void **state) {
@@ -261,7 +294,8 @@ int main(void) {
                 cmocka_unit_test(five_hundred_and_twelve_columns_are_read_and_one_more_is_refused),
                 cmocka_unit_test(bytes_that_are_no_text_are_refused),
                 cmocka_unit_test(numbers_are_read_to_the_last_digit),
-                cmocka_unit_test(dates_and_times_are_read_in_one_form_only),
+                cmocka_unit_test(dates_are_read_as_the_file_s_shapes_say),
+                cmocka_unit_test(times_are_read_with_and_without_a_half_of_the_day),
                 cmocka_unit_test(only_zones_of_this_machine_are_loaded),
                 cmocka_unit_test(hours_that_a_zone_repeats_or_skips_are_known),
         };
