@@ -69,7 +69,7 @@ static int run(Cli *cli) {
         if (r != 0)
                 return r;
         if (counts.n_records == 0)
-                puts("There are no such records.");
+                puts("There are no such records. What there is: carewallet status");
         else {
                 char number[OUTPUT_NUMBER_SIZE];
 
