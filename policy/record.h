@@ -49,7 +49,9 @@ enum {
         RECORD_CODE_LOW = 1 << 1,    /* the device said LO: below its range; no value */
         RECORD_CODE_HIGH = 1 << 2,   /* the device said HI: above its range; no value */
         RECORD_QUARANTINED = 1 << 3, /* implausible: the patient sees it, no slice and no statistic does */
-        RECORD_FLAGS_KNOWN = 0x0f,
+        RECORD_FIRST_PASS = 1 << 4,  /* the clock showed this time twice, the order of rows says that this was the first time */
+        RECORD_SECOND_PASS = 1 << 5, /* ... the second time */
+        RECORD_FLAGS_KNOWN = 0x3f,
 };
 
 /* How sure we are of utc_ms, given local_ms. */

@@ -278,7 +278,7 @@ int frame_put_import_request(FrameBuffer *buffer, const FrameImportRequest *requ
         put_u32(&w, request->version);
         put_u64(&w, (uint64_t) request->now_utc_ms);
         put_u8(&w, request->glucose_unit);
-        put_member(&w, request->zone);
+        put_member(&w, request->zones);
         return written(&w);
 }
 
@@ -582,11 +582,11 @@ int frame_get_text(char ret[static 1025], const uint8_t *payload, size_t n_paylo
         return 0;
 }
 
-/* A name that may become part of a path below the zone files: no dot, so no way out of it. */
-static bool zone_valid(const char *zone) {
-        size_t n = strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/");
+/* Names that may become part of a path below the zone files: no dot, so no way out of it. */
+static bool zones_valid(const char *zones) {
+        size_t n = strspn(zones, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/;=");
 
-        return n > 0 && zone[n] == '\0' && zone[0] != '/';
+        return n > 0 && zones[n] == '\0' && zones[0] != '/' && !strstr(zones, "=/");
 }
 
 int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, size_t n_payload) {
@@ -596,12 +596,12 @@ int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, si
         request.version = get_u32(&r);
         request.now_utc_ms = (int64_t) get_u64(&r);
         request.glucose_unit = get_u8(&r);
-        get_member(&r, request.zone);
+        get_member(&r, request.zones);
         if (got(&r, request.version == FRAME_VERSION && request.now_utc_ms >= RECORD_TIME_MIN_MS &&
                             request.now_utc_ms < RECORD_TIME_MAX_MS &&
                             (request.glucose_unit == RECORD_UNIT_NONE || request.glucose_unit == RECORD_UNIT_MG_DL ||
                              request.glucose_unit == RECORD_UNIT_MMOL_L) &&
-                            zone_valid(request.zone)) != 0)
+                            zones_valid(request.zones)) != 0)
                 return FRAME_E_FORMAT;
         *ret = request;
         return 0;

@@ -87,7 +87,7 @@ typedef struct FrameImportRequest {
         uint32_t version;     /* FRAME_VERSION */
         int64_t now_utc_ms;   /* rows from more than a day after it are rejected */
         uint8_t glucose_unit; /* 0: as the column says; else RecordUnit: the patient's explicit override */
-        char zone[64];        /* IANA name; text in the frame */
+        char zones[1024];     /* IANA name, and periods of others: zones.h; text in the frame */
 } FrameImportRequest;
 
 typedef struct FrameImportSource {

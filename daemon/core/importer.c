@@ -299,7 +299,7 @@ int method_import(Call *call, void *userdata) {
         else if (unit)
                 return call_invalid(call, "glucoseUnit");
         request.now_utc_ms = wallet_now(manager->wallet).utc_ms;
-        memcpy(request.zone, manager->wallet->zone, sizeof(request.zone));
+        (void) snprintf(request.zones, sizeof(request.zones), "%s", manager->wallet->zone);
 
         importer = calloc(1, sizeof(*importer));
         if (!importer)

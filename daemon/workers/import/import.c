@@ -22,7 +22,7 @@ typedef struct Import {
         Scanner scanner;
         Survey survey;
         Drafts drafts;
-        Zone zone;
+        Zones *zones;
         Window *window;
         FrameImportEnd end;
         Source sources[SOURCES_MAX];
@@ -120,7 +120,7 @@ static int reject(Import *import, const char *reason) {
 /* When the row happened; false with a reason when that can't be. */
 static bool place_in_time(Import *import, WindowPlace *place, const char **ret_reason) {
         static const int64_t day_ms = 24 * 60 * 60 * 1000;
-        ZoneTime time;
+        Record time;
         Epoch epoch;
 
         if (!survey_moment(&import->scanner, &place->local_ms)) {
@@ -128,20 +128,20 @@ static bool place_in_time(Import *import, WindowPlace *place, const char **ret_r
                 return false;
         }
 
-        epoch = survey_epoch(&import->survey, &import->scanner, &import->zone, place->local_ms);
-        time = zone_resolve(&import->zone, place->local_ms, epoch.pass);
-        if (time.clock == RECORD_CLOCK_ZONE && epoch.is_disputed) {
-                time.clock = RECORD_CLOCK_AMBIGUOUS;
-                import->n_disputed++;
-        } else if (time.clock == RECORD_CLOCK_AMBIGUOUS) {
-                import->n_ambiguous++;
-        } else if (time.clock == RECORD_CLOCK_SKIPPED) {
-                import->n_skipped++;
-        }
-        if (survey_is_unset(&import->survey, place->local_ms)) {
+        epoch = survey_epoch(&import->survey, &import->scanner, import->zones, place->local_ms);
+        if (epoch.pass == ZONE_FIRST || (epoch.pass == ZONE_UNKNOWN && epoch.is_disputed))
+                place->flags = RECORD_FIRST_PASS;
+        else if (epoch.pass == ZONE_SECOND || epoch.epoch)
+                place->flags = RECORD_SECOND_PASS;
+
+        time = (Record) { .local_ms = place->local_ms, .flags = place->flags };
+        if (survey_is_unset(&import->survey, place->local_ms))
                 time.clock = RECORD_CLOCK_UNSET;
-                import->n_unset++;
-        }
+        zones_place(import->zones, &time);
+        import->n_unset += time.clock == RECORD_CLOCK_UNSET;
+        import->n_skipped += time.clock == RECORD_CLOCK_SKIPPED;
+        import->n_disputed += time.clock == RECORD_CLOCK_AMBIGUOUS && place->flags;
+        import->n_ambiguous += time.clock == RECORD_CLOCK_AMBIGUOUS && !place->flags;
 
         place->utc_ms = time.utc_ms;
         place->offset_min = time.offset_min;
@@ -308,7 +308,7 @@ static uint32_t n_records(const FrameImportEnd *end) {
         return n;
 }
 
-int import_run(int fd, const FrameImportRequest *request, const ImportSink *sink, FrameImportEnd *ret_end,
+int import_run(int fd, const FrameImportRequest *request, Zones *zones, const ImportSink *sink, FrameImportEnd *ret_end,
                char ret_refusal[static IMPORT_REFUSAL_MAX]) {
         cleanup(import_freep) Import *import = calloc(1, sizeof(*import));
         int r;
@@ -316,6 +316,7 @@ int import_run(int fd, const FrameImportRequest *request, const ImportSink *sink
         if (!import)
                 return -ENOMEM;
         import->request = request;
+        import->zones = zones;
         import->sink = sink;
 
         r = scan_init(&import->scanner, fd);

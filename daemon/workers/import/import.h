@@ -8,6 +8,7 @@
 
 #include "daemon/common/frame.h"
 #include "daemon/common/util.h"
+#include "daemon/common/zones.h"
 
 enum {
         IMPORT_FILE_MAX = 1024 * 1024 * 1024, /* bytes */
@@ -38,12 +39,12 @@ typedef struct ImportSink {
 /**
  * import_run() - import one file
  * @fd:          borrowed; anything: what is no regular file is refused without a read
- * @request:     the zone must have been loaded with zone_load()
+ * @zones:       those that @request names
  * @sink:        called as results come, a source before its first record
  * @ret_end:     counts, as promised in FrameImportEnd
  * @ret_refusal: what is wrong and what to do next; set with IMPORT_E_REFUSED only. Records may have been given out before.
  *
  * Return: 0; IMPORT_E_REFUSED; -ENOMEM; what the sink returned.
  */
-must_check int import_run(int fd, const FrameImportRequest *request, const ImportSink *sink, FrameImportEnd *ret_end,
+must_check int import_run(int fd, const FrameImportRequest *request, Zones *zones, const ImportSink *sink, FrameImportEnd *ret_end,
                           char ret_refusal[static IMPORT_REFUSAL_MAX]);

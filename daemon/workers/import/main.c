@@ -6,7 +6,6 @@
 #include "daemon/common/lockdown.h"
 #include "daemon/common/probe.h"
 #include "import.h"
-#include "zone.h"
 
 enum {
         FILE_FD = 3,
@@ -75,30 +74,29 @@ static int run(void) {
                 .note = put_note, .progress = put_progress,
         };
         char refusal[IMPORT_REFUSAL_MAX];
+        cleanup(zones_freep) Zones *zones = NULL;
         FrameImportRequest request;
         FrameImportEnd end;
-        bool is_known;
         int r;
 
         r = read_request(&request);
         if (r < 0)
                 return r;
 
-        r = zone_load(request.zone);
+        r = zones_load(&zones, request.zones);
         if (r < 0)
                 return r;
-        is_known = r == 0;
 
         r = lock_down();
         if (r < 0)
                 return r;
 
-        if (!is_known) {
-                (void) snprintf(refusal, sizeof(refusal), "The wallet's time zone \"%s\" is not known on this machine. "
-                                "Install the tzdata package, or set another zone.", request.zone);
+        if (!zones) {
+                (void) snprintf(refusal, sizeof(refusal), "A time zone of the wallet (%.200s) is not known on this machine. "
+                                "Install the tzdata package, or set another zone.", request.zones);
                 r = IMPORT_E_REFUSED;
         } else {
-                r = import_run(FILE_FD, &request, &sink, &end, refusal);
+                r = import_run(FILE_FD, &request, zones, &sink, &end, refusal);
         }
 
         if (r == 0)

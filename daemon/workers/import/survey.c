@@ -449,15 +449,15 @@ static bool in_run(const Run *run, int64_t local_ms) {
 }
 
 /* A stretch of the same hours as the zone repeats: the clock was put back when the zone said so. */
-static bool run_begins_repeat(const Run *run, bool is_later, Zone *zone, int64_t local_ms) {
+static bool run_begins_repeat(const Run *run, bool is_later, Zones *zones, int64_t local_ms) {
         /* a later run begins, an earlier one ends, within the repeated hour or a little beside it */
         int64_t edge_ms = is_later ? run->min_ms : run->max_ms;
 
         return edge_ms > local_ms - 2 * hour_ms && edge_ms < local_ms + 2 * hour_ms &&
-               (zone_repeats(zone, edge_ms) || zone_repeats(zone, edge_ms + (is_later ? 10 : -10) * minute_ms));
+               (zones_repeat(zones, edge_ms) || zones_repeat(zones, edge_ms + (is_later ? 10 : -10) * minute_ms));
 }
 
-Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zone *zone, int64_t local_ms) {
+Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t local_ms) {
         unsigned id = survey_stream(scanner);
         Epoch epoch = { 0 };
         Stream *stream;
@@ -476,7 +476,7 @@ Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zone *zone, int64_t l
         while (stream->at + 1 < runs->n && scanner->reader.line >= runs->runs[stream->at + 1].line)
                 stream->at++;
 
-        is_repeat = zone_repeats(zone, local_ms);
+        is_repeat = zones_repeat(zones, local_ms);
         for (unsigned i = 0; i != runs->n; i++) {
                 const Run *run = &runs->runs[i];
                 bool is_later = is_newest_first ? i < stream->at : i > stream->at;
@@ -485,7 +485,7 @@ Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zone *zone, int64_t l
                         continue;
                 if (!is_later && in_run(run, local_ms) && epoch.epoch < UINT16_MAX)
                         epoch.epoch++;
-                if (is_repeat && run_begins_repeat(run, is_later, zone, local_ms))
+                if (is_repeat && run_begins_repeat(run, is_later, zones, local_ms))
                         epoch.pass = is_later ? ZONE_FIRST : ZONE_SECOND;
                 if (!is_repeat && is_later && in_run(run, local_ms))
                         epoch.is_disputed = true;

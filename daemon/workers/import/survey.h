@@ -6,8 +6,8 @@
  * its decimal mark, whether units fit their values, which way rows are ordered and where the clock went back.
  */
 
+#include "daemon/common/zones.h"
 #include "scan.h"
-#include "zone.h"
 
 enum {
         SURVEY_UNITS_MAX = 64,
@@ -96,4 +96,4 @@ typedef struct Epoch {
 } Epoch;
 
 /** survey_epoch() - second pass, rows in order */
-Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zone *zone, int64_t local_ms);
+Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t local_ms);

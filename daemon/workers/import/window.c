@@ -343,7 +343,7 @@ static int push(Window *w, const WindowPlace *place, const Draft *draft, bool is
 
         slot = &w->slots[(w->first + w->n) % IMPORT_WINDOW];
         slot->record = (Record) {
-                .kind = draft->kind, .unit = draft->unit, .decimals = draft->decimals, .flags = draft->flags,
+                .kind = draft->kind, .unit = draft->unit, .decimals = draft->decimals, .flags = draft->flags | place->flags,
                 .clock = place->clock, .offset_min = place->offset_min, .value_milli = draft->value_milli,
                 .utc_ms = place->utc_ms, .local_ms = place->local_ms, .source = place->source,
         };

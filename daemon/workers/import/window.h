@@ -20,6 +20,7 @@ typedef struct WindowPlace {
         int64_t local_ms, utc_ms;
         int16_t offset_min;
         uint8_t clock;
+        uint8_t flags;     /* RECORD_FIRST_PASS, RECORD_SECOND_PASS */
         uint16_t epoch;
         uint32_t source;
         uint32_t section;  /* parts of one event are in one section */

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 
 #include "daemon/workers/import/import.h"
-#include "daemon/workers/import/zone.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -66,6 +65,7 @@ static int on_merged(void *userdata, uint32_t line, uint32_t into_line, unsigned
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
         static int fd = -1;
+        static Zones *zones;
         Counts counts = { 0 };
         const ImportSink sink = { &counts, on_source, on_record, on_rejected, on_note, on_progress, on_merged };
         /* the first byte is not of the file: the patient's override of the unit */
@@ -81,13 +81,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
                 return 0;
         if (fd < 0) {
                 fd = memfd_create("fuzz-csv", MFD_CLOEXEC);
-                if (fd < 0 || zone_load("Europe/Berlin") != 0)
+                if (fd < 0 || zones_load(&zones, "Europe/Berlin") != 0)
                         abort();
         }
         if (ftruncate(fd, 0) < 0 || pwrite(fd, bytes + 1, n - 1, 0) != (ssize_t) (n - 1))
                 abort();
 
-        r = import_run(fd, &request, &sink, &end, refusal);
+        r = import_run(fd, &request, zones, &sink, &end, refusal);
         if (r == IMPORT_E_REFUSED)
                 return 0;
         if (r)

@@ -142,7 +142,7 @@ static void kdf_frames_are_exact(void **state) {
 
 static void import_frames_are_exact(void **state) {
         cleanup(frame_buffer_done) FrameBuffer buffer = {0};
-        FrameImportRequest request = {.version = 1, .now_utc_ms = 1700000000000, .glucose_unit = 2, .zone = "Europe/Berlin"}, got_request;
+        FrameImportRequest request = {.version = 1, .now_utc_ms = 1700000000000, .glucose_unit = 2, .zones = "Europe/Berlin"}, got_request;
         FrameImportSource source = {.source = 3, .device_key = {1, 2}, .model = "MiniMed 780G", .serial = "NG1", .section = "pump"}, got_source;
         FrameImportEnd end = {.n_rows = 10, .n_rejected = 1, .format = "CareLink CSV"}, got_end;
         char reason[1025], row[1025], text[1025];
@@ -156,7 +156,7 @@ static void import_frames_are_exact(void **state) {
         assert_int_equal(frame_put_import_request(&buffer, &request), 0);
         payload = only_frame(&buffer, FRAME_IMPORT_REQUEST, &n);
         ASSERT_EXACT(payload, n, frame_get_import_request(&got_request, payload, n));
-        assert_string_equal(got_request.zone, request.zone);
+        assert_string_equal(got_request.zones, request.zones);
         assert_int_equal(got_request.now_utc_ms, request.now_utc_ms);
 
         assert_int_equal(frame_put_import_source(&buffer, &source), 0);
@@ -361,7 +361,7 @@ static void a_zone_is_a_name_and_no_path(void **state) {
                 const uint8_t *payload;
                 size_t n;
 
-                (void) snprintf(request.zone, sizeof(request.zone), "%s", cases[i].zone);
+                (void) snprintf(request.zones, sizeof(request.zones), "%s", cases[i].zone);
                 assert_int_equal(frame_put_import_request(&buffer, &request), 0);
                 payload = only_frame(&buffer, FRAME_IMPORT_REQUEST, &n);
                 assert_int_equal(frame_get_import_request(&got, payload, n), cases[i].expected);

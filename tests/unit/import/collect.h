@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 
 #include "daemon/workers/import/import.h"
-#include "daemon/workers/import/zone.h"
 
 typedef struct Got {
         uint32_t line;
@@ -109,6 +108,14 @@ static inline void imported_done(Imported *i) {
 /* 2026-11-22, so that the tests' data is never in the future */
 #define TEST_NOW_MS INT64_C(1795305600000)
 
+/* of all tests of a program; Europe/Berlin unless said otherwise */
+static Zones *test_zones;
+
+static inline int in_zone(const char *spec) {
+        test_zones = zones_free(test_zones);
+        return zones_load(&test_zones, spec);
+}
+
 static inline void import_fd(Imported *i, int fd, uint8_t unit) {
         FrameImportRequest request = { .version = FRAME_VERSION, .now_utc_ms = TEST_NOW_MS, .glucose_unit = unit };
         ImportSink sink = {
@@ -118,7 +125,7 @@ static inline void import_fd(Imported *i, int fd, uint8_t unit) {
         uint32_t n_records = 0, n_merged = 0, n_extra = 0;
 
         memset(i, 0, sizeof(*i));
-        i->r = import_run(fd, &request, &sink, &i->end, i->refusal);
+        i->r = import_run(fd, &request, test_zones, &sink, &i->end, i->refusal);
         if (i->r)
                 return;
 

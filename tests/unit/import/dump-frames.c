@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "daemon/workers/import/import.h"
-#include "daemon/workers/import/zone.h"
 
 static void put_string(const char *text, size_t n) {
         (void) putchar('"');
@@ -111,6 +110,7 @@ int main(int argc, char **argv) {
                 .note = on_note, .progress = on_progress, .merged = on_merged,
         };
         FrameImportRequest request = { .version = FRAME_VERSION };
+        cleanup(zones_freep) Zones *zones = NULL;
         char refusal[IMPORT_REFUSAL_MAX];
         FrameImportEnd end;
         int fd, r;
@@ -118,12 +118,12 @@ int main(int argc, char **argv) {
         if (argc < 3)
                 return 2;
         fd = open(argv[1], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (fd < 0 || zone_load(argv[2]) != 0)
+        if (fd < 0 || zones_load(&zones, argv[2]) != 0)
                 return 1;
         request.now_utc_ms = (int64_t) time(NULL) * 1000;
         request.glucose_unit = (uint8_t) (argc > 3 ? strtoul(argv[3], NULL, 10) : 0);
 
-        r = import_run(fd, &request, &sink, &end, refusal);
+        r = import_run(fd, &request, zones, &sink, &end, refusal);
         if (r == IMPORT_E_REFUSED) {
                 (void) printf("{\"event\":\"refused\"");
                 put_text("text", refusal, strlen(refusal));

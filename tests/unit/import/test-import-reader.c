@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "collect.h"
+
+#include <time.h>
+
 #include "daemon/workers/import/cell.h"
 
 static Reader reader;
@@ -241,48 +244,100 @@ static void times_are_read_with_and_without_a_half_of_the_day(void **state) {
 
 static void only_zones_of_this_machine_are_loaded(void **state) {
         static const char *const bad[] = { "", "Nowhere/City", "../../etc/passwd", "/etc/localtime", "Europe", "Europe/../UTC",
-                                           "Europe//Berlin", ":UTC", "UTC0", "CET-1CEST", "Europe/Berlin\n", "tzdata.zi;" };
+                                           "Europe//Berlin", ":UTC", "UTC0", "CET-1CEST", "Europe/Berlin\n", "tzdata.zi" };
 
         (void) state;
         for (size_t i = 0; i != N_ELEMENTS(bad); i++)
-                assert_int_equal(zone_load(bad[i]), ZONE_E_UNKNOWN);
-        assert_int_equal(zone_load("America/Argentina/Buenos_Aires"), 0);
-        assert_int_equal(zone_load("Etc/GMT+5"), 0);
+                assert_true(in_zone(bad[i]) > 0);
+        assert_int_equal(in_zone("America/Argentina/Buenos_Aires"), 0);
+        assert_int_equal(in_zone("Etc/GMT+5"), 0);
+}
+
+static void periods_of_other_zones_begin_on_their_days(void **state) {
+        static const char *const bad[] = { "Europe/Berlin;", "Europe/Berlin;2024-05-01", "Europe/Berlin;2024-02-30=UTC", "Europe/Berlin;2024-05-01=",
+                                           "Europe/Berlin;2024-05-02=UTC;2024-05-01=UTC", "Europe/Berlin;2024-05-01=UTC;2024-05-01=UTC", "2024-05-01=UTC" };
+        char many[ZONES_SPEC_MAX] = "UTC", before[64] = "";
+        int32_t day;
+        size_t n;
+
+        (void) state;
+        assert_int_equal(setenv("TZ", "Asia/Tokyo", 1), 0);
+        for (size_t i = 0; i != N_ELEMENTS(bad); i++)
+                assert_true(in_zone(bad[i]) > 0);
+        assert_int_equal(in_zone("Europe/Berlin;2024-05-01=America/New_York;2024-06-01=Europe/Berlin"), 0);
+        (void) snprintf(before, sizeof(before), "%s", getenv("TZ"));
+        assert_string_equal(before, "Asia/Tokyo");
+
+        assert_int_equal(zones_n(test_zones), 3);
+        assert_string_equal(zones_at(test_zones, 1, &day), "America/New_York");
+        assert_int_equal(day, 19844);
+        /* the last second of April, the first of May, the first of June */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1714521599000), ZONE_UNKNOWN).offset_min, 120);
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1714521600000), ZONE_UNKNOWN).offset_min, -240);
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1717200000000), ZONE_UNKNOWN).offset_min, 120);
+        assert_string_equal(zones_name(test_zones, INT64_C(1717200000000)), "Europe/Berlin");
+
+        for (unsigned i = 0; i != ZONES_MAX; i++) {
+                assert_int_equal(in_zone(many), 0);
+                n = strlen(many);
+                (void) snprintf(many + n, sizeof(many) - n, ";20%02u-01-01=UTC", i + 10);
+        }
+        assert_int_equal(in_zone(many), ZONES_E_SPEC);
+}
+
+static void a_zone_is_as_libc_has_it(void **state) {
+        static const char *const names[] = { "Europe/Dublin", "America/St_Johns", "Africa/Casablanca", "Asia/Kathmandu", "Pacific/Apia", "America/Sao_Paulo" };
+
+        (void) state;
+        for (size_t i = 0; i != N_ELEMENTS(names); i++) {
+                assert_int_equal(in_zone(names[i]), 0);
+                assert_int_equal(setenv("TZ", names[i], 1), 0);
+                tzset();
+                for (int64_t s = 631152000; s < INT64_C(4102444800); s += 7 * 3600 + 13 * 60) {
+                        time_t t = (time_t) s;
+                        struct tm tm;
+                        ZoneTime time;
+
+                        assert_non_null(localtime_r(&t, &tm));
+                        time = zones_resolve(test_zones, (s + tm.tm_gmtoff) * 1000, tm.tm_isdst > 0 ? ZONE_FIRST : ZONE_SECOND);
+                        if (time.clock == RECORD_CLOCK_ZONE)
+                                assert_int_equal(time.utc_ms, s * 1000);
+                }
+        }
+        assert_int_equal(unsetenv("TZ"), 0);
 }
 
 static void hours_that_a_zone_repeats_or_skips_are_known(void **state) {
-        Zone zone = { 0 };
         ZoneTime time;
 
         (void) state;
-        assert_int_equal(zone_load("Europe/Berlin"), 0);
+        assert_int_equal(in_zone("Europe/Berlin"), 0);
 
         /* 2025-10-26 02:30, shown twice */
-        time = zone_resolve(&zone, INT64_C(1761445800000), ZONE_UNKNOWN);
+        time = zones_resolve(test_zones, INT64_C(1761445800000), ZONE_UNKNOWN);
         assert_int_equal(time.clock, RECORD_CLOCK_AMBIGUOUS);
         assert_int_equal(time.offset_min, 120);
-        time = zone_resolve(&zone, INT64_C(1761445800000), ZONE_FIRST);
+        time = zones_resolve(test_zones, INT64_C(1761445800000), ZONE_FIRST);
         assert_int_equal(time.clock, RECORD_CLOCK_REPEATED);
         assert_int_equal(time.offset_min, 120);
-        time = zone_resolve(&zone, INT64_C(1761445800000), ZONE_SECOND);
+        time = zones_resolve(test_zones, INT64_C(1761445800000), ZONE_SECOND);
         assert_int_equal(time.offset_min, 60);
         assert_int_equal(time.utc_ms, INT64_C(1761442200000));
-        assert_int_equal(zone_resolve(&zone, INT64_C(1761443999000), ZONE_UNKNOWN).clock, RECORD_CLOCK_ZONE); /* 01:59:59 */
-        assert_int_equal(zone_resolve(&zone, INT64_C(1761444000000), ZONE_UNKNOWN).clock, RECORD_CLOCK_AMBIGUOUS); /* 02:00:00 */
-        assert_int_equal(zone_resolve(&zone, INT64_C(1761447600000), ZONE_UNKNOWN).offset_min, 60); /* 03:00:00 */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1761443999000), ZONE_UNKNOWN).clock, RECORD_CLOCK_ZONE); /* 01:59:59 */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1761444000000), ZONE_UNKNOWN).clock, RECORD_CLOCK_AMBIGUOUS); /* 02:00:00 */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1761447600000), ZONE_UNKNOWN).offset_min, 60); /* 03:00:00 */
 
         /* 2025-03-30 02:30, never shown */
-        time = zone_resolve(&zone, INT64_C(1743301800000), ZONE_UNKNOWN);
+        time = zones_resolve(test_zones, INT64_C(1743301800000), ZONE_UNKNOWN);
         assert_int_equal(time.clock, RECORD_CLOCK_SKIPPED);
         assert_int_equal(time.offset_min, 60);
-        assert_int_equal(zone_resolve(&zone, INT64_C(1743303600000), ZONE_UNKNOWN).offset_min, 120); /* 03:00:00 */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1743303600000), ZONE_UNKNOWN).offset_min, 120); /* 03:00:00 */
 
         /* half an hour, southern: Lord Howe put the clock back from 02:00 to 01:30 on 2025-04-06 */
-        memset(&zone, 0, sizeof(zone));
-        assert_int_equal(zone_load("Australia/Lord_Howe"), 0);
-        assert_int_equal(zone_resolve(&zone, INT64_C(1743903900000), ZONE_UNKNOWN).clock, RECORD_CLOCK_AMBIGUOUS); /* 01:45 */
-        assert_int_equal(zone_resolve(&zone, INT64_C(1743903900000), ZONE_FIRST).offset_min, 660);
-        assert_int_equal(zone_resolve(&zone, INT64_C(1743903900000), ZONE_SECOND).offset_min, 630);
+        assert_int_equal(in_zone("Australia/Lord_Howe"), 0);
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1743903900000), ZONE_UNKNOWN).clock, RECORD_CLOCK_AMBIGUOUS); /* 01:45 */
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1743903900000), ZONE_FIRST).offset_min, 660);
+        assert_int_equal(zones_resolve(test_zones, INT64_C(1743903900000), ZONE_SECOND).offset_min, 630);
 }
 
 int main(void) {
@@ -297,6 +352,8 @@ int main(void) {
                 cmocka_unit_test(dates_are_read_as_the_file_s_shapes_say),
                 cmocka_unit_test(times_are_read_with_and_without_a_half_of_the_day),
                 cmocka_unit_test(only_zones_of_this_machine_are_loaded),
+                cmocka_unit_test(periods_of_other_zones_begin_on_their_days),
+                cmocka_unit_test(a_zone_is_as_libc_has_it),
                 cmocka_unit_test(hours_that_a_zone_repeats_or_skips_are_known),
         };
 

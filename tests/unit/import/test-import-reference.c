@@ -49,7 +49,7 @@ typedef struct Expected {
 static void check(const char *name, const char *zone, const Expected *expected, size_t n) {
         Imported i;
 
-        assert_int_equal(zone_load(zone), 0);
+        assert_int_equal(in_zone(zone), 0);
         assert_int_equal(import_reference(&i, name), 0);
         for (const Expected *e = expected; e != expected + n; e++) {
                 const Record *record = &got_at(&i, e->line, false)->record;
@@ -139,7 +139,7 @@ static void every_other_file_is_imported_or_refused_with_a_reason(void **state) 
         unsigned n_imported = 0, n_refused = 0;
 
         (void) state;
-        assert_int_equal(zone_load("Europe/Berlin"), 0);
+        assert_int_equal(in_zone("Europe/Berlin"), 0);
         for (size_t n = 0; n != N_ELEMENTS(folders); n++) {
                 char path[1024];
                 struct dirent *entry;
