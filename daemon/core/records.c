@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "db.h"
+#include "same.h"
 
 enum {
         CACHE_KIB = 1024,
@@ -21,6 +22,8 @@ enum {
         BATCH_FAST_NS = 5000000,
         CLEANUP_SEEN_MAX = 4000,  /* rows looked at in one step: about 2 ms */
         CLEANUP_ROWS_MAX = 500,   /* rows deleted in one step: about 2 ms */
+        UNDO_ROWS_MAX = 100,      /* rows looked at in one step of an undo: each may need a query: about 3 ms */
+        AGAIN_MS = 7 * 24 * 60 * 60 * 1000, /* a run of repeated records ends with its week, so that one can be found by its beginning */
 
         STATS_KIND_SIZE = 24,
         STATS_SIZE = STATS_KIND_SIZE * (N_RECORD_KINDS - 1),
@@ -39,6 +42,12 @@ static const char schema[] =
         "CREATE TABLE sources(id INTEGER PRIMARY KEY, device_key BLOB NOT NULL, model TEXT NOT NULL, serial TEXT NOT NULL, section TEXT NOT NULL);"
         "CREATE TABLE rejected(import INTEGER NOT NULL, n INTEGER NOT NULL, line INTEGER NOT NULL, reason TEXT NOT NULL, row TEXT NOT NULL,"
         " PRIMARY KEY(import, n)) WITHOUT ROWID;";
+
+/* Not in the first wallets: made where it is missing. */
+static const char schema_again[] =
+        "CREATE TABLE IF NOT EXISTS again(kind INTEGER NOT NULL, from_ms INTEGER NOT NULL, from_identity BLOB NOT NULL, import INTEGER NOT NULL,"
+        " to_ms INTEGER NOT NULL, to_identity BLOB NOT NULL,"
+        " PRIMARY KEY(kind, from_ms, from_identity, import, to_ms, to_identity)) WITHOUT ROWID;";
 
 #define RECORD_COLUMNS "local_ms, identity, import, utc_ms, value, meta, source, payload"
 
@@ -59,8 +68,18 @@ typedef struct Place {
         uint8_t identity[RECORD_IDENTITY_SIZE];
 } Place;
 
+/* An import that is being undone: where that is, and of how many records nothing will be left. */
+typedef struct Undo {
+        uint32_t import; /* 0: none */
+        uint8_t kind;
+        Place place;
+        Stats stats;
+        uint64_t n_orphans[N_RECORD_KINDS];
+} Undo;
+
 struct Records {
         Db *db;
+        Zones *zones; /* borrowed; NULL: times are as they were stored */
         DbStatement *insert;
         DbStatement *replace;
         DbStatement *after;  /* rows of a kind behind (local_ms, identity) */
@@ -68,6 +87,10 @@ struct Records {
         DbStatement *remove;
         DbStatement *reject;
         DbStatement *touch;  /* an import's stats */
+        DbStatement *again;
+        DbStatement *heir;
+        DbStatement *inherit;
+        Undo undo;
 
         RecordsSource **sources; /* by id - 1 */
         size_t n_sources;
@@ -181,15 +204,19 @@ static uint32_t pack_meta(const Record *record) {
                (uint32_t) record->clock << META_CLOCK | (uint32_t) (record->offset_min + META_OFFSET_BIAS) << META_OFFSET;
 }
 
+static bool record_time_valid(int64_t local_ms) {
+        return local_ms >= RECORD_TIME_MIN_MS && local_ms <= RECORD_TIME_MAX_MS;
+}
+
 /* What the layout can hold and the queries rely on; record_valid() is the caller's, at the boundary. */
 static bool storable(const Record *record) {
         return record->kind > 0 && record->kind < N_RECORD_KINDS && record->unit < N_RECORD_UNITS && record->decimals < 16 &&
                record->clock < N_RECORD_CLOCKS && record->offset_min >= -RECORD_OFFSET_MAX_MIN && record->offset_min <= RECORD_OFFSET_MAX_MIN &&
-               record->local_ms >= RECORD_TIME_MIN_MS && record->local_ms <= RECORD_TIME_MAX_MS && record->n_payload <= RECORD_PAYLOAD_MAX;
+               record_time_valid(record->local_ms) && record->n_payload <= RECORD_PAYLOAD_MAX;
 }
 
-/* RECORD_COLUMNS; the payload is borrowed from the statement. */
-static int read_row(DbStatement *statement, uint8_t kind, Record *ret) {
+/* RECORD_COLUMNS; the payload is borrowed from the statement. UTC is what the wallet's zones say today. */
+static int read_row(const Records *records, DbStatement *statement, uint8_t kind, Record *ret) {
         int64_t meta = db_column_int(statement, 5);
 
         if (!db_column_copy(statement, 1, ret->identity, sizeof(ret->identity)) || meta < 0 || meta > INT32_MAX)
@@ -206,6 +233,8 @@ static int read_row(DbStatement *statement, uint8_t kind, Record *ret) {
         ret->offset_min = (int16_t) ((meta >> META_OFFSET) - META_OFFSET_BIAS);
         ret->source = (uint32_t) db_column_int(statement, 6);
         ret->payload = db_column_blob(statement, 7, &ret->n_payload);
+        if (records->zones && record_time_valid(ret->local_ms))
+                zones_place(records->zones, ret);
         return 0;
 }
 
@@ -238,11 +267,16 @@ static int compare_for_sort(const void *a, const void *b) {
         return r != 0 ? r : (left->import > right->import) - (left->import < right->import);
 }
 
-/* Whether two of one identity say the same. How many decimals an export prints, and from which section it is, is no correction. */
-static bool equal_content(const Record *a, const Record *b) {
-        return a->unit == b->unit && a->flags == b->flags && a->clock == b->clock && a->offset_min == b->offset_min &&
-               a->value_milli == b->value_milli && a->utc_ms == b->utc_ms && a->n_payload == b->n_payload &&
-               (a->n_payload == 0 || memcmp(a->payload, b->payload, a->n_payload) == 0);
+/* Whether @more adds nothing to what is known of a record; UTC, offset and clock follow from its time, the zones and the pass. */
+static bool adds_nothing(const Record *now, const Record *more) {
+        uint8_t pass = more->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
+
+        /* an export that begins or ends inside a repeated hour knows less of it, one without other days less of an unset clock */
+        if (pass && pass != (now->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS)))
+                return false;
+        if (now->clock == RECORD_CLOCK_UNSET && more->clock != RECORD_CLOCK_UNSET)
+                return false;
+        return same_content(now, more);
 }
 
 /* --- opening --- */
@@ -260,6 +294,11 @@ static int prepare(Records *records) {
                                   " ORDER BY kind, local_ms, identity, import DESC" },
                 { &records->remove, "DELETE FROM records WHERE kind = ?1 AND local_ms = ?2 AND identity = ?3 AND import = ?4" },
                 { &records->reject, "INSERT INTO rejected(import, n, line, reason, row) VALUES(?1, ?2, ?3, ?4, ?5)" },
+                { &records->again, "INSERT OR IGNORE INTO again(kind, from_ms, from_identity, import, to_ms, to_identity) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" },
+                { &records->heir, "SELECT import FROM again WHERE kind = ?1 AND from_ms >= ?2 AND (from_ms, from_identity) <= (?3, ?4)"
+                                  " AND (to_ms, to_identity) >= (?3, ?4) AND import > ?5 AND import < ?6 ORDER BY import LIMIT 1" },
+                { &records->inherit, "INSERT OR IGNORE INTO records(kind, " RECORD_COLUMNS ") SELECT kind, local_ms, identity, ?5, utc_ms, value, meta, source, payload"
+                                     " FROM records WHERE kind = ?1 AND local_ms = ?2 AND identity = ?3 AND import = ?4" },
                 { &records->touch, "UPDATE imports SET stats = ?2, n_rejected = ?3 WHERE id = ?1" },
         };
         int r;
@@ -300,6 +339,30 @@ static int load_imports(Records *records) {
                 if (r)
                         return r;
                 set_done(records, (uint32_t) id);
+                stats_read(&stats, bytes);
+                stats_add(&records->visible, &stats);
+        }
+}
+
+/* The numbers of all that is done, again: without an import that was undone, ranges may have shrunk. */
+static int load_visible(Records *records) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        int r;
+
+        stats_clear(&records->visible);
+        r = db_prepare(records->db, &statement, "SELECT stats FROM imports WHERE done = 1");
+        if (r)
+                return r;
+        for (;;) {
+                uint8_t bytes[STATS_SIZE];
+                bool row = false;
+                Stats stats;
+
+                r = db_step(statement, &row);
+                if (r || !row)
+                        return r;
+                if (!db_column_copy(statement, 0, bytes, sizeof(bytes)))
+                        return RECORDS_E_KEY;
                 stats_read(&stats, bytes);
                 stats_add(&records->visible, &stats);
         }
@@ -380,6 +443,9 @@ int records_open(Records **ret, const char *dir, const Secret *key) {
         r = db_open(&records->db, dir, "records.db", key, &options);
         if (r)
                 return r;
+        r = db_execute(records->db, schema_again);
+        if (r)
+                return r;
         r = prepare(records);
         if (r)
                 return r;
@@ -404,6 +470,9 @@ Records *records_close(Records *records) {
                 db_finalize(records->remove);
                 db_finalize(records->reject);
                 db_finalize(records->touch);
+                db_finalize(records->again);
+                db_finalize(records->heir);
+                db_finalize(records->inherit);
                 db_close(records->db);
                 records->n_sources_stored = 0;
                 drop_new_sources(records);
@@ -413,6 +482,10 @@ Records *records_close(Records *records) {
                 free(records);
         }
         return NULL;
+}
+
+void records_set_zones(Records *records, Zones *zones) {
+        records->zones = zones;
 }
 
 /* --- sources --- */
@@ -473,7 +546,7 @@ int records_import_begin(Records *records, const char *file_name, int64_t now_ut
         int64_t id;
         int r;
 
-        assert(records->import == 0);
+        assert(records->import == 0 && records->undo.import == 0);
 
         stats_clear(&records->stats);
         stats_write(bytes, &records->stats);
@@ -530,6 +603,7 @@ typedef struct Walk {
         Records *records;
         uint8_t kind; /* 0: nothing is being walked */
         bool at_row;  /* row is valid and not before where was sought */
+        bool passed;  /* something visible was passed over since this was cleared */
         Record row;
 } Walk;
 
@@ -539,7 +613,7 @@ static int walk_next(Walk *walk) {
         r = db_step(walk->records->from, &walk->at_row);
         if (r || !walk->at_row)
                 return r;
-        return read_row(walk->records->from, walk->kind, &walk->row);
+        return read_row(walk->records, walk->records->from, walk->kind, &walk->row);
 }
 
 /* Go to the first row that is not before @place, by steps where it is near. Rows behind the last one of a kind need no query. */
@@ -550,6 +624,7 @@ static int walk_to(Walk *walk, const Record *place) {
                 for (unsigned i = 0; i < SCAN_MAX; i++) {
                         if (!walk->at_row || compare_place(&walk->row, place) >= 0)
                                 return 0;
+                        walk->passed |= is_done(walk->records, walk->row.import);
                         r = walk_next(walk);
                         if (r)
                                 return r;
@@ -558,6 +633,7 @@ static int walk_to(Walk *walk, const Record *place) {
         }
 
         walk->kind = place->kind;
+        walk->passed = true;
         db_reset(walk->records->from);
         db_bind_int(walk->records->from, 1, place->kind);
         db_bind_int(walk->records->from, 2, place->local_ms);
@@ -568,8 +644,9 @@ static int walk_to(Walk *walk, const Record *place) {
 /*
  * What the records of one identity in a batch come to: batch[0] .. batch[n - 1], in the order in which they came.
  * @ret_write: the one to be stored, or NULL; @ret_replace: in place of one that this import stored before
+ * @ret_again: one of them said again what another import had
  */
-static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *counts, const Record **ret_write, bool *ret_replace) {
+static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *counts, const Record **ret_write, bool *ret_replace, bool *ret_again) {
         uint8_t payload[RECORD_PAYLOAD_MAX];
         const Record *now = NULL, *write = NULL;
         Record stored;
@@ -594,8 +671,9 @@ static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *coun
                 return r;
 
         for (size_t i = 0; i < n; i++) {
-                if (now && equal_content(now, &batch[i])) {
+                if (now && adds_nothing(now, &batch[i])) {
                         counts->n_duplicates[batch->kind]++;
+                        *ret_again |= now == &stored && !own;
                         continue;
                 }
                 if (now)
@@ -610,6 +688,116 @@ static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *coun
         return 0;
 }
 
+/*
+ * A repeated hour. An export that begins inside it does not know that the clock had shown these times before, so its
+ * records have the identities of the first time (daemon/FORMAT.md, "identity"). A record of such an hour is therefore
+ * looked for under each epoch, and what is no copy of anything never takes another's place.
+ */
+typedef struct Passes {
+        Records *records;
+        const Record *batch;
+        size_t n_batch;
+        Record *record;
+        uint32_t taken;  /* epochs that have a visible record, bit by bit: of 32, more are never used */
+        uint32_t free_of_it; /* those whose record can't be this one's */
+        int copy;        /* epoch of a visible record that says the same; -1: none */
+} Passes;
+
+enum {
+        EPOCH_AT = 8, /* in an identity: daemon/FORMAT.md */
+        N_EPOCHS = 32,
+};
+
+static bool same_but_epoch(const uint8_t a[static RECORD_IDENTITY_SIZE], const uint8_t b[static RECORD_IDENTITY_SIZE]) {
+        return memcmp(a, b, EPOCH_AT) == 0 && memcmp(a + EPOCH_AT + 2, b + EPOCH_AT + 2, RECORD_IDENTITY_SIZE - EPOCH_AT - 2) == 0;
+}
+
+static uint8_t pass_of(const Record *record) {
+        return record->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
+}
+
+/* Whether another record of the batch has this identity by itself. */
+static bool is_anothers(const Passes *p, unsigned epoch) {
+        for (size_t i = 0; i < p->n_batch; i++) {
+                const Record *other = &p->batch[i];
+
+                if (other != p->record && other->kind == p->record->kind && other->local_ms == p->record->local_ms &&
+                    get_le16(other->identity + EPOCH_AT) == epoch && same_but_epoch(other->identity, p->record->identity))
+                        return true;
+        }
+        return false;
+}
+
+static void look_at(Passes *p, const Record *there) {
+        unsigned epoch = get_le16(there->identity + EPOCH_AT);
+        bool own = there->import == p->records->import, is_same = same_content(there, p->record);
+        uint8_t pass = pass_of(there), mine = pass_of(p->record);
+
+        if (epoch >= N_EPOCHS)
+                return;
+        p->taken |= UINT32_C(1) << epoch;
+        if (is_same && (!pass || !mine || pass == mine) && (!own || pass == mine) && !is_anothers(p, epoch) && p->copy < 0)
+                p->copy = (int) epoch;
+        /* what is known of the pass may correct what is not, never the other way round */
+        if (!is_same && (pass != mine) && !(mine && !pass && !own))
+                p->free_of_it |= UINT32_C(1) << epoch;
+        if (!is_same && !pass && !mine)
+                p->free_of_it |= UINT32_C(1) << epoch;
+        if (is_same && pass && mine && pass != mine)
+                p->free_of_it |= UINT32_C(1) << epoch;
+}
+
+static int find_passes(Passes *p) {
+        cleanup(db_resetp) DbStatement *statement = p->records->from;
+        uint8_t zero[RECORD_IDENTITY_SIZE] = { 0 };
+        Record there, last = { 0 };
+        bool row = false;
+        int r;
+
+        memcpy(zero, p->record->identity, EPOCH_AT);
+        db_bind_int(statement, 1, p->record->kind);
+        db_bind_int(statement, 2, p->record->local_ms);
+        db_bind_blob(statement, 3, zero, sizeof(zero));
+        for (;;) {
+                r = db_step(statement, &row);
+                if (r || !row)
+                        return r;
+                r = read_row(p->records, statement, p->record->kind, &there);
+                if (r)
+                        return r;
+                if (there.local_ms != p->record->local_ms || memcmp(there.identity, zero, EPOCH_AT) != 0)
+                        return 0;
+                if (!same_but_epoch(there.identity, p->record->identity) ||
+                    (there.import != p->records->import && !is_done(p->records, there.import)))
+                        continue;
+                if (last.local_ms && memcmp(last.identity, there.identity, sizeof(last.identity)) == 0)
+                        continue; /* superseded */
+                last = there;
+                look_at(p, &there);
+        }
+}
+
+static int tell_passes_apart(Records *records, Record *batch, size_t n_batch) {
+        for (size_t i = 0; i < n_batch; i++) {
+                Passes p = { .records = records, .batch = batch, .n_batch = n_batch, .record = &batch[i], .copy = -1 };
+                unsigned epoch = get_le16(batch[i].identity + EPOCH_AT);
+                int r;
+
+                if (!pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS)
+                        continue;
+                r = find_passes(&p);
+                if (r)
+                        return r;
+                if (p.copy >= 0)
+                        epoch = (unsigned) p.copy;
+                else if (epoch < N_EPOCHS && p.free_of_it >> epoch & 1)
+                        for (epoch = 0; epoch + 1 < N_EPOCHS && (p.taken >> epoch & 1 || is_anothers(&p, epoch));)
+                                epoch++;
+                put_le16(batch[i].identity + EPOCH_AT, (uint16_t) epoch);
+        }
+        return 0;
+}
+
 typedef struct Write {
         uint16_t index; /* in the batch */
         bool replace;
@@ -617,9 +805,36 @@ typedef struct Write {
 
 static_assert(RECORDS_BATCH_MAX <= UINT16_MAX, "an index into a batch");
 
+/*
+ * A stretch of a kind, within a week, of which this import had every record that was visible then. It takes the place of
+ * storing them again: when the import that they are from is undone, they are this one's.
+ */
+typedef struct Run {
+        Record from, to; /* their places alone */
+} Run;
+
+static bool same_week(const Record *a, const Record *b) {
+        return a->local_ms / AGAIN_MS == b->local_ms / AGAIN_MS;
+}
+
+static int store_run(Records *records, Run *run) {
+        if (run->from.kind == 0)
+                return 0;
+        db_bind_int(records->again, 1, run->from.kind);
+        db_bind_int(records->again, 2, run->from.local_ms);
+        db_bind_blob(records->again, 3, run->from.identity, sizeof(run->from.identity));
+        db_bind_int(records->again, 4, records->import);
+        db_bind_int(records->again, 5, run->to.local_ms);
+        db_bind_blob(records->again, 6, run->to.identity, sizeof(run->to.identity));
+        run->from.kind = 0;
+        return db_run(records->again);
+}
+
+/* Runs are stored as they are found: into the transaction that the batch is going to be in. */
 static int find_writes(Records *records, const Record *batch, size_t n_batch, RecordsCounts *counts, Write *ret, size_t *ret_n) {
         cleanup(db_resetp) DbStatement *walked = records->from;
         Walk walk = { .records = records };
+        Run run = { 0 };
         size_t n = 0;
         int r;
 
@@ -627,18 +842,29 @@ static int find_writes(Records *records, const Record *batch, size_t n_batch, Re
 
         for (size_t i = 0, next; i < n_batch; i = next) {
                 const Record *write = NULL;
-                bool replace = false;
+                bool replace = false, again = false;
 
                 for (next = i + 1; next < n_batch && compare_place(&batch[i], &batch[next]) == 0;)
                         next++;
-                r = settle(&walk, &batch[i], next - i, counts, &write, &replace);
+                r = settle(&walk, &batch[i], next - i, counts, &write, &replace, &again);
                 if (r)
                         return r;
                 if (write)
                         ret[n++] = (Write) { (uint16_t) (write - batch), replace };
+
+                if (run.from.kind && (walk.passed || run.from.kind != batch[i].kind || !same_week(&run.from, &batch[i]))) {
+                        r = store_run(records, &run);
+                        if (r)
+                                return r;
+                }
+                walk.passed = false;
+                if (again && run.from.kind == 0)
+                        run.from = batch[i];
+                if (again)
+                        run.to = batch[i];
         }
         *ret_n = n;
-        return 0;
+        return store_run(records, &run);
 }
 
 static int64_t now_ns(void) {
@@ -678,17 +904,21 @@ static int import_batch(Records *records, Record *batch, size_t n_batch, Records
                         return -EINVAL;
                 batch[i].import = (uint32_t) i;
         }
+        r = tell_passes_apart(records, batch, n_batch);
+        if (r)
+                return r;
         qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
         for (size_t i = 0; i < n_batch; i++)
                 batch[i].import = records->import;
 
-        r = find_writes(records, batch, n_batch, &more, writes, &n_writes);
-        if (r)
-                return r;
-
         r = begin_if_needed(records);
         if (r)
                 return r;
+        r = find_writes(records, batch, n_batch, &more, writes, &n_writes);
+        if (r) {
+                db_rollback(records->db);
+                return r;
+        }
         for (size_t i = 0; i < n_writes; i++) {
                 const Record *record = &batch[writes[i].index];
 
@@ -896,6 +1126,12 @@ static void seek_after(Records *records, uint8_t kind, const Place *place) {
         db_bind_blob(records->after, 3, place->identity, sizeof(place->identity));
 }
 
+static void undo_at_kind(Records *records, uint8_t kind) {
+        records->undo.kind = kind;
+        if (kind < N_RECORD_KINDS)
+                records->undo.place = place_before(records->undo.stats.kinds[kind].first_local_ms);
+}
+
 /* --- cleanup --- */
 
 static void dead_at_kind(Records *records, uint8_t kind) {
@@ -999,6 +1235,12 @@ static int remove_import(Records *records, bool *ret_gone) {
                 *ret_gone = false;
                 return r;
         }
+        r = run_for_dead(records, "DELETE FROM again WHERE (kind, from_ms, from_identity, import, to_ms, to_identity) IN"
+                                  " (SELECT kind, from_ms, from_identity, import, to_ms, to_identity FROM again WHERE import = ?1 LIMIT 500)", &n);
+        if (r || n > 0) {
+                *ret_gone = false;
+                return r;
+        }
         *ret_gone = true;
         return run_for_dead(records, "DELETE FROM imports WHERE id = ?1", &n);
 }
@@ -1037,6 +1279,11 @@ static int cleanup_dead(Records *records) {
         return 0;
 }
 
+/* For callers that only get an errno. */
+static int fold_full(int r) {
+        return r == RECORDS_E_FULL ? -ENOSPC : r == RECORDS_E_KEY ? -EBADMSG : fold(r);
+}
+
 int records_cleanup_step(Records *records) {
         int r = 0;
 
@@ -1049,11 +1296,281 @@ int records_cleanup_step(Records *records) {
         if (!r)
                 r = cleanup_dead(records);
 
-        if (r == RECORDS_E_FULL)
-                return -ENOSPC;
-        if (r > 0)
-                return r == RECORDS_E_KEY ? -EBADMSG : fold(r);
-        return r < 0 ? r : 1;
+        return r > 0 ? fold_full(r) : r < 0 ? r : 1;
+}
+
+/* --- undoing --- */
+
+int records_undo_begin(Records *records, uint32_t import) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        int r;
+
+        assert(records->import == 0);
+
+        if (import == 0 || !is_done(records, import))
+                return RECORDS_E_NOT_FOUND;
+        r = db_prepare(records->db, &statement, "SELECT stats FROM imports WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(statement, 1, import);
+        r = db_step(statement, &row);
+        if (r)
+                return r;
+        if (!row || !db_column_copy(statement, 0, bytes, sizeof(bytes)))
+                return RECORDS_E_KEY;
+
+        records->undo = (Undo) { .import = import };
+        stats_read(&records->undo.stats, bytes);
+        undo_at_kind(records, 1);
+        return 0;
+}
+
+void records_undo_cancel(Records *records) {
+        records->undo.import = 0;
+}
+
+/* What the import @import stored, and now also the rows in @more. */
+static int widen_stats(Records *records, uint32_t import, const Stats *more) {
+        cleanup(db_finalizep) DbStatement *get = NULL, *set = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        Stats stats;
+        int r;
+
+        r = db_prepare(records->db, &get, "SELECT stats FROM imports WHERE id = ?1");
+        if (!r)
+                r = db_prepare(records->db, &set, "UPDATE imports SET stats = ?2 WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(get, 1, import);
+        r = db_step(get, &row);
+        if (r)
+                return r;
+        if (!row || !db_column_copy(get, 0, bytes, sizeof(bytes)))
+                return RECORDS_E_KEY;
+        db_reset(get);
+        stats_read(&stats, bytes);
+        stats_add(&stats, more);
+        stats_write(bytes, &stats);
+        db_bind_int(set, 1, import);
+        db_bind_blob(set, 2, bytes, sizeof(bytes));
+        return db_run(set);
+}
+
+/* A row that another import had too, and which. */
+typedef struct Heir {
+        Place place;
+        uint32_t import;
+} Heir;
+
+/* The import that has the row of @place again: the first one behind the undone, before another row of the identity. */
+static int find_heir(Records *records, const Place *place, uint32_t next, uint32_t *ret) {
+        cleanup(db_resetp) DbStatement *statement = records->heir;
+        bool row = false;
+        int r;
+
+        db_bind_int(statement, 1, records->undo.kind);
+        db_bind_int(statement, 2, place->local_ms / AGAIN_MS * AGAIN_MS);
+        db_bind_int(statement, 3, place->local_ms);
+        db_bind_blob(statement, 4, place->identity, sizeof(place->identity));
+        db_bind_int(statement, 5, records->undo.import);
+        db_bind_int(statement, 6, next);
+        r = db_step(statement, &row);
+        if (r)
+                return r;
+        *ret = row ? (uint32_t) db_column_int(statement, 0) : 0; /* it is done: dead ones are deleted before an undo begins */
+        return 0;
+}
+
+/* One identity of the import that is being undone: who has it too? */
+static int settle_identity(Records *records, const Place *place, bool has_it, bool has_other, uint32_t next, Heir *heirs, size_t *n) {
+        uint32_t heir = 0;
+        int r;
+
+        if (!has_it)
+                return 0;
+        r = find_heir(records, place, next, &heir);
+        if (r)
+                return r;
+        if (heir)
+                heirs[(*n)++] = (Heir) { *place, heir };
+        else if (!has_other)
+                records->undo.n_orphans[records->undo.kind]++;
+        return 0;
+}
+
+/* The next rows of this kind, whole identities only; @heirs has room for one a row. */
+static int find_heirs(Records *records, Heir *heirs, size_t *ret_n, bool *ret_end) {
+        cleanup(db_resetp) DbStatement *statement = records->after;
+        Undo *undo = &records->undo;
+        int64_t last_local_ms = undo->stats.kinds[undo->kind].last_local_ms;
+        Place place = undo->place, begun = undo->place;
+        bool has_it = false, has_other = false, row = false;
+        uint32_t next = UINT32_MAX;
+        size_t n_it = 0;
+        int r;
+
+        *ret_n = 0;
+        seek_after(records, undo->kind, &begun);
+        for (size_t n_seen = 0;; n_seen++) {
+                uint32_t import;
+                Place at;
+
+                r = db_step(statement, &row);
+                if (r)
+                        return r;
+                *ret_end = !row || db_column_int(statement, 0) > last_local_ms;
+                if (!*ret_end) {
+                        at.local_ms = db_column_int(statement, 0);
+                        if (!db_column_copy(statement, 1, at.identity, sizeof(at.identity)))
+                                return RECORDS_E_KEY;
+                }
+                if (*ret_end || !places_equal(&at, &place)) {
+                        r = settle_identity(records, &place, has_it, has_other, next, heirs, ret_n);
+                        if (r)
+                                return r;
+                        undo->place = place;
+                        n_it += has_it;
+                        has_it = has_other = false;
+                        next = UINT32_MAX;
+                        if (*ret_end || n_seen >= CLEANUP_SEEN_MAX || n_it >= UNDO_ROWS_MAX)
+                                return 0;
+                        place = at;
+                }
+                import = (uint32_t) db_column_int(statement, 2);
+                if (import == undo->import)
+                        has_it = true;
+                else if (is_done(records, import)) {
+                        has_other = true;
+                        if (import > undo->import)
+                                next = import; /* the latest comes first, so this ends at the one that is next */
+                }
+        }
+}
+
+static int hand_over(Records *records, const Heir *heirs, size_t n) {
+        uint8_t kind = records->undo.kind;
+
+        for (size_t i = 0; i < n; i++) {
+                int r;
+
+                db_bind_int(records->inherit, 1, kind);
+                db_bind_int(records->inherit, 2, heirs[i].place.local_ms);
+                db_bind_blob(records->inherit, 3, heirs[i].place.identity, sizeof(heirs[i].place.identity));
+                db_bind_int(records->inherit, 4, records->undo.import);
+                db_bind_int(records->inherit, 5, heirs[i].import);
+                r = db_run(records->inherit);
+                if (r)
+                        return r;
+        }
+        for (size_t i = 0; i < n; i++) {
+                Stats more;
+                bool known = false;
+                int r;
+
+                for (size_t k = 0; k < i && !known; k++)
+                        known = heirs[k].import == heirs[i].import;
+                if (known)
+                        continue;
+                stats_clear(&more);
+                for (size_t k = i; k < n; k++)
+                        if (heirs[k].import == heirs[i].import)
+                                kind_stats_add(&more.kinds[kind], &(KindStats) { 0, heirs[k].place.local_ms, heirs[k].place.local_ms });
+                r = widen_stats(records, heirs[i].import, &more);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+/* The import's own numbers leave with it; those of records that others have too go to another, so that the sum stays right. */
+static int leave(Records *records) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        const Undo *undo = &records->undo;
+        uint32_t other = records_last_import(records);
+        Stats more;
+        int r;
+
+        while (other > 0 && (other == undo->import || !is_done(records, other)))
+                other--;
+        stats_clear(&more);
+        for (unsigned i = 1; i < N_RECORD_KINDS; i++)
+                more.kinds[i].n_inserted = undo->stats.kinds[i].n_inserted - undo->n_orphans[i]; /* may be less than nothing: the sum is what counts */
+        if (other > 0) {
+                r = widen_stats(records, other, &more);
+                if (r)
+                        return r;
+        }
+
+        r = db_prepare(records->db, &statement, "UPDATE imports SET done = 0 WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(statement, 1, undo->import);
+        return db_run(statement);
+}
+
+static int undo_last(Records *records) {
+        uint32_t import = records->undo.import;
+        int r, slower;
+
+        r = db_set_durable(records->db, true);
+        if (!r)
+                r = db_begin(records->db);
+        if (!r) {
+                r = leave(records);
+                if (r)
+                        db_rollback(records->db);
+                else
+                        r = db_commit(records->db);
+        }
+        slower = db_set_durable(records->db, false);
+        (void) slower; /* when this fails, further batches are synced too */
+        if (r)
+                return r;
+
+        records->done[import / 8] &= (uint8_t) ~(1u << (import % 8));
+        records->undo.import = 0;
+        records->clean = false;
+        return load_visible(records);
+}
+
+int records_undo_step(Records *records) {
+        Heir heirs[UNDO_ROWS_MAX + 1];
+        Undo *undo = &records->undo;
+        bool end = false;
+        size_t n = 0;
+        int r;
+
+        assert(undo->import > 0 && records->import == 0);
+
+        if (!records->clean) { /* what dead imports left is in the way */
+                r = records_cleanup_step(records);
+                return r < 0 ? r : 1;
+        }
+        if (undo->kind == N_RECORD_KINDS) {
+                r = undo_last(records);
+                return r > 0 ? fold_full(r) : r;
+        }
+
+        r = find_heirs(records, heirs, &n, &end);
+        if (!r && n > 0) {
+                r = db_begin(records->db);
+                if (!r) {
+                        r = hand_over(records, heirs, n);
+                        if (r)
+                                db_rollback(records->db);
+                        else
+                                r = db_commit(records->db);
+                }
+                db_checkpoint(records->db, WAL_PAGES_MAX);
+        }
+        if (r)
+                return r > 0 ? fold_full(r) : r;
+        if (end)
+                undo_at_kind(records, (uint8_t) (undo->kind + 1));
+        return 1;
 }
 
 /* --- reading --- */
@@ -1105,7 +1622,7 @@ static int read_kind(Records *records, Reading *reading, bool *ret_end) {
                         *ret_end = true;
                         return 0;
                 }
-                r = read_row(statement, cursor->kind, &record);
+                r = read_row(records, statement, cursor->kind, &record);
                 if (r)
                         return r;
 

@@ -10,6 +10,7 @@
  */
 
 #include "daemon/common/secret.h"
+#include "daemon/common/zones.h"
 #include "policy/record.h"
 
 typedef struct Records Records;
@@ -29,6 +30,15 @@ must_check int records_open(Records **ret, const char *dir, const Secret *key);
 /** records_close() - checkpoint, close; accepts NULL, returns NULL */
 Records *records_close(Records *records);
 DEFINE_CLEANUP(Records *, records_close)
+
+/**
+ * records_set_zones() - by which wall clocks become UTC
+ * @zones: borrowed until records_close() or the next call; NULL: times are given as they were stored
+ *
+ * UTC, offset and clock of a record are not what an import stored but what its device time, what is known of its pass
+ * and these zones say when it is read: other zones are one pointer, whatever the number of records.
+ */
+void records_set_zones(Records *records, Zones *zones);
 
 /* --- sources --- */
 typedef struct RecordsSource {
@@ -75,6 +85,17 @@ must_check int records_import_finish(Records *records, const char *report_json);
 void records_import_cancel(Records *records);
 /** records_cleanup_step() - delete some rows of cancelled or interrupted imports. Return: 1 more to do, 0 clean, negative errno. At most 10 ms. */
 must_check int records_cleanup_step(Records *records);
+
+/**
+ * records_undo_begin() - take back a finished import; no other may be running
+ *
+ * Afterwards the wallet is what it would be had the import never been: what it corrected is back, and what a later import
+ * had again is that import's. Until the last step nothing of it can be seen, and then all of it. Return: 0; RECORDS_E_NOT_FOUND.
+ */
+must_check int records_undo_begin(Records *records, uint32_t import);
+/** records_undo_step() - Return: 1 more to do; 0 it is undone, durably; negative errno: not undone. At most 10 ms. Rows are deleted by records_cleanup_step(). */
+must_check int records_undo_step(Records *records);
+void records_undo_cancel(Records *records);
 
 typedef struct RecordsImport {
         uint32_t id;

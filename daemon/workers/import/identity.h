@@ -11,7 +11,7 @@
  *   basal         "rate", "temp", "suspend" or "resume"; legacy temp basal: its Raw-Type
  *   alarm         section, "raised" or "cleared", text; legacy: Raw-Type and code
  *   device_event  section, type, text, and for some the column; legacy: Raw-Type and values without ids
- *   settings      name; legacy: Raw-Type and Raw-ID
+ *   settings      name; legacy: Raw-Type, and Raw-ID where no ACTION_REQUESTOR says that it is one change of the pump's
  *   note          section, "marker", text; legacy: Raw-Type
  *
  * Legacy boluses have the type's token alone: that form has no number.

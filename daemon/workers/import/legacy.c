@@ -78,6 +78,13 @@ static Cell raw_take(Legacy *l, const char *key) {
         return (Cell) { "", 0 };
 }
 
+static bool raw_has(const Legacy *l, const char *key) {
+        for (unsigned i = 0; i != l->n_raw; i++)
+                if (cell_is(l->raw[i].key, key))
+                        return true;
+        return false;
+}
+
 static bool raw_number(Legacy *l, const char *key, Number *ret) {
         Cell cell = raw_take(l, key);
 
@@ -466,7 +473,9 @@ static void map_setting(Legacy *l) {
         raw_text(l, draft, "PATTERN_NAME", FIELD_NAME);
         (void) draft_text(draft, FIELD_SETTING_VALUE, open_values(l));
         key_cell(draft, l->type);
-        key_cell(draft, l->id);
+        /* one that somebody made has a record of its own in the pump; parts of a table, and states at an upload, are several */
+        if (!raw_has(l, "ACTION_REQUESTOR"))
+                key_cell(draft, l->id);
 }
 
 static void map_other(Legacy *l) {

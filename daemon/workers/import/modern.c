@@ -2,6 +2,8 @@
 
 #include "draft.h"
 
+#include <ctype.h>
+
 /*
  * Family B, 2018 and later: what a row is follows from which columns are filled. Each function below looks at its
  * columns and makes at most one record (and its extra ones). The order decides which one is the row's record.
@@ -53,7 +55,8 @@ static void map_new_time(Drafts *drafts) {
                 return;
         }
 
-        (void) draft_text(event(drafts, TOKEN_CLOCK_CHANGE, cell), FIELD_NEW_TIME, drafts_moment(drafts, ms));
+        /* the new time is what the event says, not which one it is: a spreadsheet program cuts its seconds off */
+        (void) draft_text(event(drafts, TOKEN_CLOCK_CHANGE, cell_of("")), FIELD_NEW_TIME, drafts_moment(drafts, ms));
 }
 
 /*
@@ -122,6 +125,18 @@ static void map_aggregate(Drafts *drafts) {
         (void) drafts_take(drafts, COLUMN_BOLUS_TYPE);
 }
 
+/* 33 of 33.0, which is what a spreadsheet program may make of it */
+static Cell whole_number(Cell cell) {
+        Number number;
+        size_t n = 0;
+
+        if (!cell_number(cell, memchr(cell.text, ',', cell.n) ? ',' : '.', &number) || number.milli % 1000 || !number.is_exact)
+                return cell;
+        while (n != cell.n && cell.text[n] >= '0' && cell.text[n] <= '9')
+                n++;
+        return (Cell) { cell.text, n };
+}
+
 static TokenId bolus_type(Cell type, Cell source) {
         if (cell_is(source, "CLOSED_LOOP_AUTO_BASAL") || cell_is(source, "CLOSED_LOOP_MICRO_BOLUS"))
                 return TOKEN_MICRO;
@@ -173,6 +188,7 @@ static void map_bolus(Drafts *drafts) {
         }
         if (drafts_duration(drafts, COLUMN_BOLUS_DURATION, &draft->duration_s))
                 (void) draft_uint(draft, FIELD_DURATION_S, draft->duration_s);
+        number_cell = whole_number(number_cell);
         if (number_cell.n && cell_uint(number_cell, &number))
                 (void) draft_uint(draft, FIELD_NUMBER, number);
         else if (number_cell.n)
@@ -356,6 +372,19 @@ static void map_wizard(Drafts *drafts) {
         }
 }
 
+/* A marker's text, with a point where the account's form has a comma within a number: the same in every account. */
+static Cell neutral_text(Drafts *drafts, Cell cell) {
+        Cell text;
+
+        if (!memchr(cell.text, ',', cell.n))
+                return cell;
+        text = drafts_text(drafts, "%.*s", (int) cell.n, cell.text);
+        for (size_t i = 1; i + 1 < text.n; i++)
+                if (text.text[i] == ',' && isdigit((unsigned char) text.text[i - 1]) && isdigit((unsigned char) text.text[i + 1]))
+                        drafts->scratch[text.text - drafts->scratch + (ptrdiff_t) i] = '.';
+        return text;
+}
+
 /* The number behind "Meal: " in the account's form, whatever the mark, and what follows it. */
 static bool marker_number(Cell cell, size_t at, Number *ret, Cell *ret_rest) {
         size_t end = at;
@@ -367,7 +396,7 @@ static bool marker_number(Cell cell, size_t at, Number *ret, Cell *ret_rest) {
 }
 
 static void map_marker(Drafts *drafts) {
-        Cell cell = drafts_take(drafts, COLUMN_MARKER), rest;
+        Cell cell = neutral_text(drafts, drafts_take(drafts, COLUMN_MARKER)), rest;
         bool has_number = false, is_exchange = false;
         TokenId type = TOKEN_OTHER;
         Draft *draft;

@@ -211,9 +211,9 @@ static void a_correction_is_shown_and_counted_once(void **state) {
         changed.n_payload = sizeof(payload);
         counts = import_rows(records, &changed, 1);
         assert_true(counts.n_superseded[RECORD_CGM] == 1);
-        changed.utc_ms++;
+        changed.utc_ms++; /* as other zones would have it: no correction */
         counts = import_rows(records, &changed, 1);
-        assert_true(counts.n_superseded[RECORD_CGM] == 1);
+        assert_true(counts.n_duplicates[RECORD_CGM] == 1);
         row = cgm(0, 100); /* back to the first */
         counts = import_rows(records, &row, 1);
         assert_true(counts.n_superseded[RECORD_CGM] == 1);
@@ -222,6 +222,121 @@ static void a_correction_is_shown_and_counted_once(void **state) {
         assert_int_equal(seen->n, 1);
         assert_int_equal(seen->rows[0].value_milli, 100000);
         assert_int_equal(count_of(records, RECORD_CGM), 1);
+}
+
+static Record reading(int64_t ms, unsigned epoch, uint8_t pass, int32_t value) {
+        Record record = cgm(0, value);
+
+        record.local_ms += ms;
+        record.identity[8] = (uint8_t) epoch;
+        record.flags |= pass;
+        if (!pass)
+                record.clock = RECORD_CLOCK_AMBIGUOUS;
+        return record;
+}
+
+static void undo(Records *records, uint32_t import) {
+        int r;
+
+        ok(records_undo_begin(records, import));
+        do
+                r = records_undo_step(records);
+        while (r == 1);
+        ok(r);
+}
+
+/* Twelve readings each of an hour that the clock showed twice, told apart by order; @from: the first that the export has. */
+static size_t night(Record *ret, unsigned from, bool knows, int64_t slip_ms) {
+        size_t n = 0;
+
+        for (unsigned i = from; i < 24; i++) {
+                bool second = i >= 12;
+                int64_t ms = (i % 12) * 300000 + (second ? slip_ms : 0);
+
+                ret[n++] = reading(ms, knows && second, knows ? second ? RECORD_SECOND_PASS : RECORD_FIRST_PASS : 0, 100 + (int32_t) i);
+        }
+        return n;
+}
+
+static void an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing(void **state) {
+        for (unsigned variant = 0; variant < 8; variant++) {
+                cleanup(records_closep) Records *records = open_records(*state);
+                cleanup(freep) Seen *seen = NULL;
+                bool whole_first = variant & 1, other_second = variant & 2, undo_part = variant & 4;
+                int64_t slip_ms = other_second ? 7000 : 0; /* a sensor's pace may slip: times of the second pass are then its own */
+                Record whole[24], part[24];
+                size_t n_whole = night(whole, 0, true, slip_ms), n_part = night(part, 15, false, slip_ms);
+                uint32_t part_import;
+                RecordsCounts counts;
+                char path[PATH_MAX];
+                int32_t sum = 0;
+
+                if (whole_first)
+                        (void) import_rows(records, whole, n_whole);
+                counts = import_rows(records, part, n_part);
+                part_import = records_last_import(records);
+                if (whole_first)
+                        assert_int_equal(counts.n_duplicates[RECORD_CGM], n_part);
+                else
+                        (void) import_rows(records, whole, n_whole);
+                if (undo_part)
+                        undo(records, part_import);
+
+                seen = read_all(records, RECORD_ALL_KINDS, INT64_MIN, INT64_MAX, 100);
+                assert_int_equal(seen->n, 24);
+                for (size_t i = 0; i < seen->n; i++) {
+                        sum += seen->rows[i].value_milli / 1000;
+                        assert_int_equal(seen->rows[i].flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS),
+                                         seen->rows[i].value_milli < 112000 ? RECORD_FIRST_PASS : RECORD_SECOND_PASS);
+                }
+                assert_int_equal(sum, 24 * 100 + 23 * 12);
+                assert_int_equal(count_of(records, RECORD_CGM), 24);
+                records = records_close(records);
+                (void) snprintf(path, sizeof(path), "%s/records.db", (const char *) *state);
+                ok(unlink(path));
+        }
+}
+
+static void one_glucose_in_two_units_is_no_correction(void **state) {
+        cleanup(records_closep) Records *records = open_records(*state);
+        RecordsCounts counts;
+
+        for (int32_t mgdl = 40; mgdl <= 400; mgdl++) {
+                for (unsigned tenths = 0; tenths < 2; tenths++) {
+                        Record row = cgm(mgdl * 5, mgdl);
+                        int32_t step = tenths ? 100 : 10;
+
+                        row.unit = RECORD_UNIT_MG_DL;
+                        (void) import_rows(records, &row, 1);
+                        row = cgm(mgdl * 5, 0);
+                        row.unit = RECORD_UNIT_MMOL_L;
+                        row.decimals = tenths ? 1 : 2;
+                        row.value_milli = (int32_t) ((mgdl * 1000000LL / 18016 + step / 2) / step * step);
+                        counts = import_rows(records, &row, 1);
+                        assert_int_equal(counts.n_duplicates[RECORD_CGM], 1);
+                        row.value_milli += tenths ? 300 : 150;
+                        counts = import_rows(records, &row, 1);
+                        assert_int_equal(counts.n_superseded[RECORD_CGM], 1);
+                }
+        }
+}
+
+static void zones_are_asked_when_records_are_read(void **state) {
+        cleanup(records_closep) Records *records = open_records(*state);
+        cleanup(zones_freep) Zones *zones = NULL;
+        cleanup(freep) Seen *seen = NULL, *again = NULL;
+        Record row = cgm(0, 100);
+
+        (void) import_rows(records, &row, 1);
+        ok(zones_load(&zones, "Asia/Tokyo"));
+        records_set_zones(records, zones);
+        seen = read_all(records, RECORD_ALL_KINDS, INT64_MIN, INT64_MAX, 100);
+        assert_int_equal(seen->rows[0].utc_ms, row.local_ms - 9 * 3600000);
+        assert_int_equal(seen->rows[0].offset_min, 540);
+        assert_int_equal(seen->rows[0].local_ms, row.local_ms);
+        records_set_zones(records, NULL);
+        again = read_all(records, RECORD_ALL_KINDS, INT64_MIN, INT64_MAX, 100);
+        assert_int_equal(again->rows[0].utc_ms, row.utc_ms);
 }
 
 static void within_an_import_the_later_row_counts(void **state) {
@@ -670,6 +785,9 @@ int main(void) {
                 in_folder(an_import_is_invisible_until_it_is_finished),
                 in_folder(the_same_file_twice_adds_nothing),
                 in_folder(a_correction_is_shown_and_counted_once),
+                in_folder(an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing),
+                in_folder(one_glucose_in_two_units_is_no_correction),
+                in_folder(zones_are_asked_when_records_are_read),
                 in_folder(within_an_import_the_later_row_counts),
                 in_folder(a_cancelled_import_leaves_what_was_there),
                 in_folder(sources_are_found_again),
