@@ -12,6 +12,7 @@
 
 enum {
         CLEANING_PRIORITY = SD_EVENT_PRIORITY_IDLE,
+        FLUSH_MS = 200,
 };
 
 /* --- revoking --- */
@@ -295,7 +296,7 @@ int manager_run(Manager *manager) {
                 return r;
         if (manager->exit_code == 0)
                 notify(manager, "STOPPING=1");
-        call_flush(manager->server, 1000);
+        call_flush(manager->server, FLUSH_MS);
         return manager->exit_code;
 }
 

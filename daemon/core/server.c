@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "clock.h"
+#include "daemon/common/text.h"
+
 enum {
         OUTPUT_MAX = 4 * 1024 * 1024, /* bytes that wait for a peer that does not read */
         READ_SIZE = 16 * 1024,
@@ -23,8 +26,13 @@ struct Connection {
         sd_event_source *source;
         Peer peer;
         char *in;
-        size_t n_in, n_in_allocated, at_scanned;
-        int in_fds[SERVER_FDS_MAX];
+        size_t n_in, n_in_allocated;
+        size_t at_in;      /* where the next message begins */
+        size_t at_scanned; /* no NUL between there and here */
+        struct {
+                size_t at; /* came with the bytes from this place on */
+                int fd;
+        } in_fds[SERVER_FDS_MAX];
         size_t n_in_fds;
         char *out;
         size_t n_out, n_out_allocated;
@@ -34,6 +42,7 @@ struct Connection {
         } out_fds[N_OUT_FDS_MAX];
         size_t n_out_fds;
         Call *call; /* under way */
+        bool half; /* the peer will send no more, but may still read */
         bool dead;
         bool linger; /* the kernel closes it, when the process has ended */
 };
@@ -58,7 +67,7 @@ static void connection_free(Connection *connection) {
         if (!connection->linger)
                 (void) close_fd(connection->fd);
         for (size_t i = 0; i < connection->n_in_fds; i++)
-                (void) close_fd(connection->in_fds[i]);
+                (void) close_fd(connection->in_fds[i].fd);
         for (size_t i = 0; i < connection->n_out_fds; i++)
                 (void) close_fd(connection->out_fds[i].fd);
         if (connection->in)
@@ -107,15 +116,25 @@ static void connection_kill(Connection *connection) {
                 (void) shutdown(connection->fd, SHUT_RDWR);
 }
 
+/* A whole message may be there already: it has its turn when everybody else had theirs. */
+static bool connection_has_more(const Connection *connection) {
+        return !connection->call && connection->n_in > connection->at_scanned;
+}
+
 static int connection_want(Connection *connection) {
-        uint32_t events = EPOLLRDHUP;
+        uint32_t events = 0;
 
         if (connection->dead)
                 return 0;
-        if (!connection->call)
+        if (connection->half && !connection->call && connection->n_out == 0 && !connection_has_more(connection)) {
+                connection_kill(connection); /* it has all its answers */
+                return 0;
+        }
+        if (!connection->half)
+                events |= EPOLLRDHUP;
+        if (!connection->half && !connection->call && !connection_has_more(connection))
                 events |= EPOLLIN;
-        /* what came with the call before is looked at as soon as the loop turns; the socket says nothing new about it */
-        if (connection->n_out > 0 || (!connection->call && connection->n_in > connection->at_scanned))
+        if (connection->n_out > 0 || connection_has_more(connection))
                 events |= EPOLLOUT;
         return sd_event_source_set_io_events(connection->source, events);
 }
@@ -192,6 +211,8 @@ static int connection_send(Connection *connection, json_t *message, int fd) {
         n = json_dumpb(message, NULL, 0, JSON_COMPACT);
         if (n == 0)
                 return -ENOMEM;
+        if (n + 1 > SERVER_FRAME_MAX)
+                return -EMSGSIZE;
         if (connection->n_out + n + 1 > OUTPUT_MAX)
                 return -ENOBUFS;
         r = grow(&connection->out, &connection->n_out_allocated, connection->n_out, connection->n_out + n + 1);
@@ -236,55 +257,63 @@ Call *call_free(Call *call) {
         return NULL;
 }
 
-static int answer(Call *call, const char *error, json_t *parameters, bool continues, int fd) {
-        cleanup(call_freep) Call *last = continues ? NULL : call;
+/* Takes @parameters. -ECONNRESET: nobody hears it any more. */
+static int say(const Call *call, const char *error, json_t *parameters, bool continues, int fd) {
         json_t *message;
         int r;
 
-        if (!parameters)
-                parameters = json_object();
         if (!call->connection || call->connection->dead) {
                 json_decref(parameters);
-                return continues ? -ECONNRESET : 0;
+                return -ECONNRESET;
         }
         message = json_object();
         if (error)
                 (void) json_object_set_new(message, "error", json_string(error));
-        (void) json_object_set_new(message, "parameters", parameters);
+        (void) json_object_set_new(message, "parameters", parameters ? parameters : json_object());
         if (continues)
                 (void) json_object_set_new(message, "continues", json_true());
         r = connection_send(call->connection, message, fd);
         json_decref(message);
-        if (continues)
-                return r; /* -ENOBUFS: the peer does not read, and the caller may say less */
-        if (r < 0)
+        return r;
+}
+
+static int answer(Call *call, const char *error, json_t *parameters, int fd) {
+        int r = say(call, error, parameters, false, fd);
+
+        if (r == -EMSGSIZE)
+                r = say(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", "the answer is longer than a message may be"), false, -1);
+        if (r < 0 && call->connection)
                 connection_kill(call->connection);
+        (void) call_free(call);
         return 0;
 }
 
 int call_reply(Call *call, json_t *parameters) {
-        return answer(call, NULL, parameters, false, -1);
+        return answer(call, NULL, parameters, -1);
 }
 
 int call_reply_fd(Call *call, json_t *parameters, int fd) {
-        return answer(call, NULL, parameters, false, fd);
+        return answer(call, NULL, parameters, fd);
 }
 
 int call_continue(Call *call, json_t *parameters, int fd) {
-        return answer(call, NULL, parameters, true, fd);
+        return say(call, NULL, parameters, true, fd);
 }
 
 int call_error(Call *call, const char *error, json_t *parameters) {
-        return answer(call, error, parameters, false, -1);
+        return answer(call, error, parameters, -1);
 }
 
 int call_refuse(Call *call, const char *format, ...) {
-        char reason[1200];
+        char text[1200], reason[1200];
         va_list arguments;
+        int n;
 
         va_start(arguments, format);
-        (void) vsnprintf(reason, sizeof(reason), format, arguments);
+        n = vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
+        /* what a peer gave is quoted, and may have been cut within a character */
+        (void) text_clean(reason, sizeof(reason), text, n < 0 ? 0 : (size_t) n < sizeof(text) ? (size_t) n : sizeof(text) - 1);
         return call_error(call, "org.carewallet.Refused", json_pack("{s:s}", "reason", reason));
 }
 
@@ -548,9 +577,11 @@ static int connection_message(Connection *connection, const char *text, size_t n
         call->parameters = json_is_object(parameters) ? json_incref(parameters) : json_object();
         call->more = json_is_true(json_object_get(message, "more"));
         call->peer = connection->peer;
-        memcpy(call->fds, connection->in_fds, sizeof(call->fds));
-        call->n_fds = connection->n_in_fds;
-        connection->n_in_fds = 0;
+        while (connection->n_in_fds > 0 && connection->in_fds[0].at < connection->at_in) {
+                call->fds[call->n_fds++] = connection->in_fds[0].fd;
+                connection->n_in_fds--;
+                memmove(connection->in_fds, connection->in_fds + 1, connection->n_in_fds * sizeof(connection->in_fds[0]));
+        }
         connection->call = call;
 
         r = dispatch(connection->server, call, name);
@@ -588,8 +619,15 @@ static int connection_receive(Connection *connection) {
         ssize_t n;
         int r;
 
-        if (connection->n_in >= SERVER_FRAME_MAX)
-                return -EMSGSIZE;
+        /* what was handled makes room */
+        connection->n_in -= connection->at_in;
+        connection->at_scanned -= connection->at_in;
+        for (size_t i = 0; i < connection->n_in_fds; i++)
+                connection->in_fds[i].at -= connection->at_in;
+        if (connection->n_in > 0)
+                memmove(connection->in, connection->in + connection->at_in, connection->n_in);
+        connection->at_in = 0;
+
         r = grow(&connection->in, &connection->n_in_allocated, connection->n_in, connection->n_in + READ_SIZE);
         if (r < 0)
                 return r;
@@ -611,9 +649,10 @@ static int connection_receive(Connection *connection) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-                        if (connection->n_in_fds < SERVER_FDS_MAX)
-                                connection->in_fds[connection->n_in_fds++] = fd;
-                        else {
+                        if (connection->n_in_fds < SERVER_FDS_MAX) {
+                                connection->in_fds[connection->n_in_fds].at = connection->n_in;
+                                connection->in_fds[connection->n_in_fds++].fd = fd;
+                        } else {
                                 (void) close_fd(fd);
                                 r = -E2BIG;
                         }
@@ -622,33 +661,26 @@ static int connection_receive(Connection *connection) {
         if (r < 0 || message.msg_flags & MSG_CTRUNC)
                 return -E2BIG;
         if (n == 0)
-                return -ECONNRESET;
+                connection->half = true;
         connection->n_in += (size_t) n;
         return 0;
 }
 
-/* Messages that are whole, one call at a time. */
+/* One message, if a whole one is there and no call is under way. */
 static int connection_work(Connection *connection) {
-        while (!connection->call && !connection->dead && connection->n_in > connection->at_scanned) {
-                char *end = memchr(connection->in + connection->at_scanned, '\0', connection->n_in - connection->at_scanned);
-                size_t n;
-                int r;
+        const char *text = connection->in + connection->at_in, *end;
 
-                if (!end) {
-                        connection->at_scanned = connection->n_in;
-                        return connection->n_in >= SERVER_FRAME_MAX ? -EMSGSIZE : 0;
-                }
-                n = (size_t) (end - connection->in);
-                if (too_deep(connection->in, n))
-                        return -EBADMSG;
-                r = connection_message(connection, connection->in, n);
-                if (r < 0)
-                        return r;
-                connection->n_in -= n + 1;
-                memmove(connection->in, connection->in + n + 1, connection->n_in);
-                connection->at_scanned = 0;
+        if (!connection_has_more(connection))
+                return 0;
+        end = memchr(connection->in + connection->at_scanned, '\0', connection->n_in - connection->at_scanned);
+        if (!end) {
+                connection->at_scanned = connection->n_in;
+                return connection->n_in - connection->at_in >= SERVER_FRAME_MAX ? -EMSGSIZE : 0;
         }
-        return 0;
+        connection->at_in = connection->at_scanned = (size_t) (end - connection->in) + 1;
+        if (too_deep(text, (size_t) (end - text)))
+                return -EBADMSG;
+        return connection_message(connection, text, (size_t) (end - text));
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -657,23 +689,35 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 
         (void) source;
         (void) fd;
-        if (events & EPOLLOUT)
+        if (connection->n_out > 0 && events & EPOLLOUT)
                 r = connection_write(connection);
         if (r == -EAGAIN)
                 r = 0;
-        if (r >= 0 && events & EPOLLIN && !connection->call)
+        if (r >= 0 && events & EPOLLIN && !connection->half && !connection->call && !connection_has_more(connection))
                 r = connection_receive(connection);
-        else if (r >= 0 && events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+        else if (r >= 0 && events & (EPOLLHUP | EPOLLERR))
                 r = -ECONNRESET;
+        else if (events & EPOLLRDHUP && !(events & EPOLLIN))
+                connection->half = true;
         if (r == -EAGAIN || r == -EINTR)
                 r = 0;
         if (r >= 0)
                 r = connection_work(connection);
-        if (r >= 0 && !connection->dead)
+        if (r >= 0)
                 r = connection_want(connection);
         if (r < 0)
                 connection_kill(connection);
         return 0;
+}
+
+/* The connection that is open longest without a call: many idle ones must not keep a revocation out. */
+static Connection *oldest_idle(Server *server) {
+        Connection *oldest = NULL;
+
+        for (Connection *connection = server->connections; connection; connection = connection->next)
+                if (!connection->call && connection->n_out == 0)
+                        oldest = connection; /* newest first */
+        return oldest;
 }
 
 static int on_listen(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -688,12 +732,18 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0)
                 return 0;
-        if (server->n_connections >= SERVER_CONNECTIONS_MAX)
-                return 0;
         if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &credentials, &n_credentials) < 0)
                 return 0;
         if (credentials.uid != 0 && credentials.uid != geteuid() && credentials.uid != server->config.patient)
                 return 0;
+
+        if (server->n_connections >= SERVER_CONNECTIONS_MAX) {
+                connection = oldest_idle(server);
+                if (!connection)
+                        return 0;
+                connection_kill(connection);
+                connection_bury(connection);
+        }
 
         connection = calloc(1, sizeof(*connection));
         if (!connection)
@@ -705,9 +755,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         connection->next = server->connections;
         server->connections = connection;
         server->n_connections++;
-        /* A revocation waits for no stream and no import. */
-        if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0 ||
-            sd_event_source_set_priority(connection->source, SD_EVENT_PRIORITY_IMPORTANT) < 0)
+        if (sd_event_add_io(server->config.event, &connection->source, connection->fd, EPOLLIN | EPOLLRDHUP, on_connection, connection) < 0)
                 connection_free(connection);
         return 0;
 }
@@ -718,11 +766,13 @@ void call_linger(const Call *call) {
 }
 
 void call_flush(Server *server, int timeout_ms) {
+        uint64_t end_ms = clock_monotonic_ms() + (uint64_t) timeout_ms, now_ms;
+
         for (Connection *connection = server->connections; connection; connection = connection->next)
-                while (connection->n_out > 0 && !connection->dead) {
+                while (connection->linger && connection->n_out > 0 && (now_ms = clock_monotonic_ms()) < end_ms) {
                         struct pollfd pollfd = { .fd = connection->fd, .events = POLLOUT };
 
-                        if (poll(&pollfd, 1, timeout_ms) <= 0 || connection_write(connection) < 0)
+                        if (poll(&pollfd, 1, (int) (end_ms - now_ms)) <= 0 || connection_write(connection) < 0)
                                 break;
                 }
 }
@@ -738,12 +788,10 @@ int server_new(Server **ret, const ServerConfig *config) {
         r = sd_event_add_io(config->event, &server->source, config->listen_fd, EPOLLIN, on_listen, server);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_priority(server->source, SD_EVENT_PRIORITY_IMPORTANT);
-        if (r < 0)
-                return r;
         r = sd_event_add_defer(config->event, &server->reaper, on_reap, server);
         if (r < 0)
                 return r;
+        (void) sd_event_source_set_priority(server->reaper, SD_EVENT_PRIORITY_IMPORTANT);
         r = sd_event_source_set_enabled(server->reaper, SD_EVENT_OFF);
         if (r < 0)
                 return r;

@@ -14,7 +14,7 @@
 
 enum {
         SERVER_FRAME_MAX = 1024 * 1024, /* bytes of a message, NUL included */
-        SERVER_CONNECTIONS_MAX = 16,
+        SERVER_CONNECTIONS_MAX = 16, /* one more, and the one that is idle longest goes */
         SERVER_FDS_MAX = 4, /* descriptors with one message */
         SERVER_JSON_DEPTH_MAX = 16,
 };
@@ -75,7 +75,7 @@ char *server_description(const ServerConfig *config);
 
 /* Answers. Each takes @parameters over (NULL: {}); the last one of a call frees it. All cope with a peer that is gone. */
 int call_reply(Call *call, json_t *parameters);
-/** call_continue() - one of several replies; @fd: borrowed, duplicated into the message; -1: none. -ENOBUFS when the peer does not read, -ECONNRESET when it is gone. */
+/** call_continue() - one of several replies; @fd: borrowed, duplicated into the message; -1: none. -ENOBUFS when the peer does not read, -ECONNRESET when it is gone, -EMSGSIZE. */
 int call_continue(Call *call, json_t *parameters, int fd);
 int call_reply_fd(Call *call, json_t *parameters, int fd);
 int call_error(Call *call, const char *error, json_t *parameters);
@@ -87,7 +87,7 @@ DEFINE_CLEANUP(Call *, call_free)
 
 /** call_linger() - the peer's connection ends with this process, not before: that is how it knows that memory is gone */
 void call_linger(const Call *call);
-/** call_flush() - wait (at most @timeout_ms) until the last answers are with the peer; for Lock, which ends the process */
+/** call_flush() - wait, at most so long in all, until the lingering peers have their answers; for Lock, which ends the process */
 void call_flush(Server *server, int timeout_ms);
 
 /* Parameters, once checked. */

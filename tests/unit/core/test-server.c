@@ -139,6 +139,7 @@ static bool is_closed(World *world, int fd) {
         char byte;
 
         turn(world);
+        errno = 0;
         return recv(fd, &byte, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN;
 }
 
@@ -273,27 +274,71 @@ static void a_message_of_one_mebibyte_is_read_and_one_byte_more_is_not(void **st
         assert_true(broken || is_closed(world, long_fd));
 }
 
-static void sixteen_connections_are_served_and_one_more_is_not(void **state) {
+static void sixteen_connections_are_served_and_the_longest_idle_makes_room(void **state) {
+        static const char echo_a[] = "{\"method\":\"org.carewallet.Echo\",\"parameters\":{\"text\":\"a\"}}";
         World *world = *state;
-        int fds[SERVER_CONNECTIONS_MAX], more;
+        int fds[SERVER_CONNECTIONS_MAX + 1];
 
         for (size_t i = 0; i < SERVER_CONNECTIONS_MAX; i++)
                 fds[i] = client(world);
+        say(world, fds[0], "{\"method\":\"org.carewallet.Hold\"}"); /* has a call: stays */
+        fds[SERVER_CONNECTIONS_MAX] = client(world);
+        assert_false(is_closed(world, fds[0]));
+        assert_true(is_closed(world, fds[1]));
+        for (size_t i = 2; i <= SERVER_CONNECTIONS_MAX; i++) {
+                say(world, fds[i], echo_a);
+                assert_string_equal(hear(fds[i]), "{\"parameters\":{\"text\":\"a\"}}");
+        }
+        for (size_t i = 0; i <= SERVER_CONNECTIONS_MAX; i++)
+                (void) close_fd(fds[i]);
+        turn(world);
+        assert_int_equal(world->n_gone, 1);
+}
+
+static void one_more_than_sixteen_calls_under_way_are_not_taken(void **state) {
+        World *world = *state;
+        int fds[SERVER_CONNECTIONS_MAX], more;
+
+        for (size_t i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+                fds[i] = client(world);
+                say(world, fds[i], "{\"method\":\"org.carewallet.Hold\"}");
+        }
         more = client(world);
         assert_true(is_closed(world, more));
         (void) close_fd(more);
-        for (size_t i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
-                say(world, fds[i], "{\"method\":\"org.carewallet.Echo\",\"parameters\":{\"text\":\"a\"}}");
-                assert_string_equal(hear(fds[i]), "{\"parameters\":{\"text\":\"a\"}}");
-        }
-        (void) close_fd(fds[0]);
-        turn(world);
-        more = client(world);
-        say(world, more, "{\"method\":\"org.carewallet.Echo\",\"parameters\":{\"text\":\"a\"}}");
-        assert_string_equal(hear(more), "{\"parameters\":{\"text\":\"a\"}}");
-        (void) close_fd(more);
-        for (size_t i = 1; i < SERVER_CONNECTIONS_MAX; i++)
+        for (size_t i = 0; i < SERVER_CONNECTIONS_MAX; i++)
                 (void) close_fd(fds[i]);
+        turn(world);
+}
+
+static void a_peer_that_sends_much_at_once_lets_others_have_their_turn(void **state) {
+        static const char call[] = "{\"method\":\"a.b\"}", echo_a[] = "{\"method\":\"org.carewallet.Echo\",\"parameters\":{\"text\":\"a\"}}";
+        World *world = *state;
+        cleanup(close_fdp) int flood = client(world), other = client(world);
+        unsigned n_turns = 0;
+
+        for (unsigned i = 0; i < 100; i++)
+                assert_int_equal(send(flood, call, sizeof(call), MSG_NOSIGNAL), sizeof(call));
+        assert_int_equal(send(other, echo_a, sizeof(echo_a), MSG_NOSIGNAL), sizeof(echo_a));
+        while (!*hear(other)) {
+                assert_true(sd_event_run(world->event, 0) > 0);
+                assert_true(++n_turns < 20);
+        }
+}
+
+static void a_peer_that_sends_no_more_still_gets_its_answer(void **state) {
+        World *world = *state;
+        cleanup(close_fdp) int fd = client(world);
+
+        say(world, fd, "{\"method\":\"org.carewallet.Hold\"}");
+        assert_return_code(shutdown(fd, SHUT_WR), errno);
+        turn(world);
+        assert_int_equal(world->n_gone, 0);
+        world->held->gone = NULL;
+        assert_int_equal(call_reply(take_ptr(world->held), NULL), 0);
+        turn(world);
+        assert_string_equal(hear(fd), "{\"parameters\":{}}");
+        assert_true(is_closed(world, fd));
 }
 
 static void say_fds(World *world, int fd, const char *text, size_t n_fds) {
@@ -320,6 +365,7 @@ static void say_fds(World *world, int fd, const char *text, size_t n_fds) {
 }
 
 static void descriptors_come_with_their_call_and_at_most_four(void **state) {
+        static const char nothing[] = "{\"method\":\"org.carewallet.Nothing\"}";
         World *world = *state;
         cleanup(close_fdp) int fd = client(world), greedy = client(world);
 
@@ -329,6 +375,15 @@ static void descriptors_come_with_their_call_and_at_most_four(void **state) {
         assert_non_null(strstr(hear(fd), "InvalidParameter"));
         say(world, fd, "{\"method\":\"org.carewallet.ReadFd\",\"parameters\":{\"fileFd\":0}}");
         assert_non_null(strstr(hear(fd), "InvalidParameter"));
+        /* a descriptor belongs to the message with which it came */
+        assert_int_equal(send(fd, nothing, sizeof(nothing), MSG_NOSIGNAL), sizeof(nothing));
+        say_fds(world, fd, "{\"method\":\"org.carewallet.ReadFd\",\"parameters\":{\"fileFd\":0}}", 1);
+        {
+                const char *text = hear(fd);
+
+                assert_non_null(strstr(text, "MethodNotFound"));
+                assert_string_equal(text + strlen(text) + 1, "{\"parameters\":{\"text\":\"hello\",\"fds\":1}}");
+        }
         say_fds(world, greedy, "{\"method\":\"org.carewallet.ReadFd\",\"parameters\":{\"fileFd\":0}}", SERVER_FDS_MAX + 1);
         assert_true(is_closed(world, greedy));
 }
@@ -390,7 +445,10 @@ int main(void) {
                 TEST(a_handler_that_fails_is_an_internal_error),
                 TEST(who_does_not_speak_the_protocol_loses_the_connection_and_nobody_else),
                 TEST(a_message_of_one_mebibyte_is_read_and_one_byte_more_is_not),
-                TEST(sixteen_connections_are_served_and_one_more_is_not),
+                TEST(sixteen_connections_are_served_and_the_longest_idle_makes_room),
+                TEST(one_more_than_sixteen_calls_under_way_are_not_taken),
+                TEST(a_peer_that_sends_much_at_once_lets_others_have_their_turn),
+                TEST(a_peer_that_sends_no_more_still_gets_its_answer),
                 TEST(descriptors_come_with_their_call_and_at_most_four),
                 TEST(a_job_hears_that_its_peer_hung_up),
                 TEST(a_handler_may_go_on_talking_to_a_peer_that_hung_up),
