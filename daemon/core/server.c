@@ -30,7 +30,7 @@ struct Connection {
         size_t at_in;      /* where the next message begins */
         size_t at_scanned; /* no NUL between there and here */
         struct {
-                size_t at; /* came with the bytes from this place on */
+                size_t at; /* the last byte that came with it: the kernel reads no further than the bytes that bring descriptors */
                 int fd;
         } in_fds[SERVER_FDS_MAX];
         size_t n_in_fds;
@@ -650,7 +650,7 @@ static int connection_receive(Connection *connection) {
 
                         memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
                         if (connection->n_in_fds < SERVER_FDS_MAX) {
-                                connection->in_fds[connection->n_in_fds].at = connection->n_in;
+                                connection->in_fds[connection->n_in_fds].at = connection->n_in + (size_t) n - (n > 0);
                                 connection->in_fds[connection->n_in_fds++].fd = fd;
                         } else {
                                 (void) close_fd(fd);
