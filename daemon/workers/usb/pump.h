@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What a pump's pages become: the wallet's records, with the identities that a CareLink export of the same pump gets
+ * (daemon/workers/import/identity.h), so that reading a pump and importing its CSV adds nothing twice.
+ *
+ * Pages are collected first and decoded together: records of one second get their ordinals by content, and a page that
+ * was read twice because the pump began a new one meanwhile counts once.
+ */
+
+#include "paradigm.h"
+#include "daemon/common/zones.h"
+#include "daemon/workers/import/import.h"
+
+enum {
+        PUMP_HISTORY_PAGES_MAX = 64, /* a pump gives out 36 */
+        PUMP_GLUCOSE_PAGES_MAX = 64, /* 32 */
+
+        PUMP_E_PAGE = 1, /* not a whole page, or its checksum is wrong: reported to the sink, nothing of it is used */
+        PUMP_E_FULL,     /* more pages than a pump has */
+};
+
+typedef struct Pump Pump;
+
+/**
+ * pump_new() - begin
+ * @serial: six digits
+ * @zones:  borrowed: the wallet's
+ * @sink:   borrowed; its progress and merged are not called
+ *
+ * Return: 0; -ENOMEM.
+ */
+must_check int pump_new(Pump **ret, const ParadigmModel *model, const char *serial, Zones *zones, const ImportSink *sink,
+                       int64_t now_utc_ms);
+Pump *pump_free(Pump *pump);
+DEFINE_CLEANUP(Pump *, pump_free)
+
+/**
+ * pump_add_history() - one page, copied; newest first, in the order of their numbers
+ * @is_known: it was read before: it tells what the other pages' records are, and gives none
+ *
+ * Return: 0; PUMP_E_PAGE; PUMP_E_FULL; -ENOMEM; what the sink returned.
+ */
+must_check int pump_add_history(Pump *pump, unsigned number, const uint8_t *page, size_t n, bool is_known);
+/** pump_add_glucose() - the same of a glucose page; @isig NULL or its ISIG page, which is left out when it is not whole */
+must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig);
+
+/**
+ * pump_finish() - give out the source and all records, sorted by kind and time, and count them in @end
+ *
+ * What could not be read is rejected with the page, the byte and the bytes from there on. Return: 0; -ENOMEM; what the
+ * sink returned.
+ */
+must_check int pump_finish(Pump *pump, FrameImportEnd *end);

@@ -1,0 +1,519 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what the decoders make of real pages with what others made of the same pump, field for field.
+
+compare.py DUMP-PAGES csv MODEL SERIAL ZONE CSV-FILE PAGE-FOLDER    the maker's own export
+compare.py DUMP-PAGES ecc1                                          another project's records
+compare.py DUMP-PAGES decocare MODEL FOLDER                         and another's, where it is right
+compare.py DUMP-PAGES identity MODEL SERIAL ZONE CSV-FILE PAGE-FOLDER DUMP-FRAMES    what the importer makes of that export
+compare.py DUMP-PAGES failed                                        downloads that went wrong
+
+Shares no code with the decoders. Prints a table: compared, equal, different. Exit status 77 says skipped.
+"""
+import base64
+import collections
+import csv
+import datetime
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHARED = os.environ.get("CAREWALLET_SHARED") or os.path.join(HERE, "../../../../shared")
+DATA = os.path.join(SHARED, "data")
+EPOCH = datetime.datetime(1970, 1, 1)
+table = collections.defaultdict(lambda: [0, 0, 0])
+shown = collections.Counter()
+
+
+def compare(what, ours, theirs, where):
+    row = table[what]
+    row[0] += 1
+    if ours == theirs:
+        row[1] += 1
+        return
+    row[2] += 1
+    shown[what] += 1
+    if shown[what] <= 5:
+        print(f"  {where}: {what}: ours {ours!r}, theirs {theirs!r}")
+
+
+def finish(at_least):
+    print(f"{'':44}{'compared':>9}{'equal':>8}{'different':>10}")
+    total = [0, 0, 0]
+    for what in sorted(table):
+        print(f"{what:44}{table[what][0]:9}{table[what][1]:8}{table[what][2]:10}")
+        total = [a + b for a, b in zip(total, table[what])]
+    print(f"{'all':44}{total[0]:9}{total[1]:8}{total[2]:10}")
+    if total[0] < at_least:
+        sys.exit(f"only {total[0]} comparisons, at least {at_least} were expected")
+    sys.exit(1 if total[2] else 0)
+
+
+def need(path):
+    if not os.path.exists(path):
+        print(f"skipped: {path} is not there (CAREWALLET_SHARED)")
+        sys.exit(77)
+    return path
+
+
+def dump(program, model, serial, zone, pages):
+    done = subprocess.run([program, model, serial, zone, *pages], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def number_of(path):
+    return int(re.search(r"page-(\d+)\.data$", path).group(1))
+
+
+def pages_of(folder):
+    pages = [f"h:{p}" for p in sorted(glob.glob(f"{folder}/ReadHistoryData-page-*.data"), key=number_of)]
+    for path in sorted(glob.glob(f"{folder}/*ReadGlucoseHistory-page-*.data")):
+        isig = path.replace("Glucose", "ISIG")
+        pages.append(f"g:{path}:{isig}" if os.path.exists(isig) else f"g:{path}")
+    return pages
+
+
+def milli(text):
+    return round(float(text) * 1000)
+
+
+def ms_of(moment):
+    return int((moment - EPOCH).total_seconds() * 1000)
+
+
+def local(ms):
+    return (EPOCH + datetime.timedelta(milliseconds=ms)).isoformat(" ")
+
+
+# --- the maker's CSV ---
+
+def pairs(text):
+    return dict(p.split("=", 1) for p in re.split(r", (?=[A-Z0-9_]+=)", text)) if text else {}
+
+
+def enum(v, key):
+    return None if v.get(key) in (None, "null") else v[key]
+
+
+GLUCOSE = {"GlucoseSensorData", "GlucoseSensorDataLow", "GlucoseSensorDataHigh"}
+
+
+def bolus(v):
+    dual = v["IS_DUAL_COMPONENT"] == "true"
+    square = "DURATION" in v
+    out = {"value_milli": milli(v["AMOUNT"]), "delivered": milli(v["AMOUNT"]), "programmed": milli(v["PROGRAMMED_AMOUNT"]),
+           "type": ("dual_square" if dual else "square") if square else ("dual_normal" if dual else "normal"), "origin": v["ACTION_REQUESTOR"]}
+    if square:
+        out["duration_s"] = int(v["DURATION"]) // 1000
+    if enum(v, "UNABSORBED_INSULIN_TOTAL"):
+        out["unabsorbed"] = milli(v["UNABSORBED_INSULIN_TOTAL"])
+    return out
+
+
+def wizard(v):
+    out = {"value_milli": milli(v["BOLUS_ESTIMATE"]), "carbs": milli(v["CARB_INPUT"]), "carb_ratio": milli(v["CARB_RATIO"]),
+           "correction_estimate": milli(v["CORRECTION_ESTIMATE"]), "food_estimate": milli(v["FOOD_ESTIMATE"]),
+           "unabsorbed": milli(v["UNABSORBED_INSULIN_TOTAL"]), "origin": v["ACTION_REQUESTOR"],
+           "glucose_unit": "mg_dl" if v["BG_UNITS"] == "mg dl" else "mmol_l", "carb_unit": "gram" if v["CARB_UNITS"] == "grams" else "exchange"}
+    for key, name in (("INSULIN_SENSITIVITY", "sensitivity"), ("BG_TARGET_LOW", "target_low"), ("BG_TARGET_HIGH", "target_high"), ("BG_INPUT", "glucose_input")):
+        if float(v[key]):
+            out[name] = milli(v[key])
+    return out
+
+
+def temp(v):
+    return {"value_milli": milli(v.get("PERCENT_OF_RATE") or v["RATE"]), "duration_s": int(v["DURATION"]) // 1000, "origin": v["ACTION_REQUESTOR"]}
+
+
+def reading(v):
+    out = {"isig": milli(v["ISIG"])}
+    out["value_milli"] = milli(v["AMOUNT"])
+    return out
+
+
+def values(*keys):
+    return lambda v: {"text_device": ", ".join(f"{k}={v[k]}" for k in keys if enum(v, k) is not None) or None}
+
+
+CSV = {
+    "BolusNormal": ("bolus", bolus),
+    "BolusSquare": ("bolus", bolus),
+    "BolusWizardBolusEstimate": ("wizard", wizard),
+    "BasalProfileStart": ("basal", lambda v: {"value_milli": milli(v["RATE"]), "index": int(v["PROFILE_INDEX"]), "start_s": int(v["START_TIME"]) // 1000, "type": "rate", "origin": v["ACTION_REQUESTOR"]}),
+    "ChangeTempBasal": ("basal", temp),
+    "ChangeTempBasalPercent": ("basal", temp),
+    "ChangeSuspendEnable": ("basal", lambda v: {"type": "resume" if v["ENABLE"] == "normal_pumping" else "suspend", "reason": v["ENABLE"], "origin": v["ACTION_REQUESTOR"]}),
+    "BGReceived": ("fingerstick", lambda v: {"value_milli": milli(v["AMOUNT"]), "linked_meter": "#" + v["PARADIGM_LINK_ID"]}),
+    "CalBGForPH": ("fingerstick", lambda v: {"value_milli": milli(v["AMOUNT"])}),
+    "CalBGForGH": ("calibration", lambda v: {"value_milli": milli(v["AMOUNT"])}),
+    "GlucoseSensorData": ("cgm", reading),
+    "GlucoseSensorDataLow": ("cgm", lambda v: {"isig": milli(v["ISIG"]), "flags": 2}),
+    "GlucoseSensorDataHigh": ("cgm", lambda v: {"isig": milli(v["ISIG"]), "flags": 4}),
+    "AlarmPump": ("alarm", lambda v: {"code": int(v["RAW_TYPE"])}),
+    "AlarmSensor": ("alarm", lambda v: {"code": int(v["ALARM_TYPE"]), "extra": f"glucose={v['AMOUNT']}"}),
+    "ClearAlarm": ("alarm", lambda v: {"code": int(v["ALARM_TYPE"]), "cleared": "yes"}),
+    "Prime": ("device_event", lambda v: {"value_milli": milli(v["AMOUNT"]), "programmed": milli(v["PROGRAMMED_AMOUNT"]), "text_device": v["PRIME_TYPE"], "origin": v["ACTION_REQUESTOR"]}),
+    "Rewind": ("device_event", lambda v: {"type": "rewind", "origin": v["ACTION_REQUESTOR"]}),
+    "SelfTest": ("device_event", lambda v: {"origin": v["ACTION_REQUESTOR"]}),
+    "SaveSettings": ("device_event", lambda v: {"origin": v["ACTION_REQUESTOR"]}),
+    "ResultDailyTotal": ("device_event", lambda v: {"value_milli": milli(v["AMOUNT"]), "type": "daily_total"}),
+    "JournalEntryPumpLowReservoir": ("device_event", lambda v: {"value_milli": milli(v["AMOUNT"]), "origin": v["ACTION_REQUESTOR"]}),
+    "JournalEntryPumpLowBattery": ("device_event", lambda v: {"type": "battery"}),
+    "ChangeBatteryEnable": ("device_event", values("ENABLE")),
+    "ChangeTime": ("device_event", lambda v: {"new_time": (EPOCH + datetime.timedelta(milliseconds=int(v["NEW_TIME"]))).isoformat(), "origin": v["ACTION_REQUESTOR"]}),
+    "JournalEntryMealMarker": ("carbs", lambda v: {"value_milli": milli(v["CARB_INPUT"]), "origin": v["ACTION_REQUESTOR"]}),
+    "JournalEntryOtherMarker": ("note", lambda v: {}),
+    "SensorCal": ("device_event", values("CAL_TYPE", "ISIG")),
+    "SensorPacket": ("device_event", values("PACKET_TYPE", "ISIG")),
+    "SensorError": ("device_event", values("ERROR_TYPE")),
+    "SensorWeakSignal": ("device_event", lambda v: {}),
+    "SensorTimestamp": ("device_event", values("TIMESTAMP_TYPE")),
+    "SensorStatus": ("device_event", values("STATUS_TYPE")),
+    "SensorSync": ("device_event", values("SYNC_TYPE")),
+    "SensorCalFactor": ("device_event", values("CAL_FACTOR")),
+    "ChangeActiveBasalProfilePattern": ("settings", lambda v: {"setting_value": f"PATTERN_NAME={v['PATTERN_NAME']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeChildBlockEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeBolusWizardEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeVariableBolusEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeWatchdogEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeCaptureEventEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeBGReminderEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeTempBasalType": ("settings", lambda v: {"setting_value": f"TEMP_BASAL_TYPE={v['TEMP_BASAL_TYPE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeTimeDisplayFormat": ("settings", lambda v: {"setting_value": f"FORMAT={v['FORMAT']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+}
+FROM_SENSOR = {"cgm", "calibration"}
+
+
+def is_sensor(raw_type, kind):
+    return kind in FROM_SENSOR or raw_type.startswith("Sensor")
+
+
+def read_csv(path, model):
+    rows = list(csv.reader(open(path, encoding="utf-8-sig")))
+    at = next((i for i, row in enumerate(rows) if row and row[0] == "Index"), None)
+    names = rows[at]
+    for row in rows[at + 1:]:
+        if len(row) == len(names):
+            d = dict(zip(names, row))
+            if str(model) in d["Raw-Device Type"]:
+                moment = datetime.datetime.strptime(d["Timestamp"], "%m/%d/%y %H:%M:%S")
+                yield d["Raw-Type"], ms_of(moment), pairs(d["Raw-Values"]), d
+
+
+def flat(record):
+    out = dict(record["fields"])
+    for name in ("value_milli", "flags"):
+        out[name] = record[name]
+    return out
+
+
+def compare_csv(program, model, serial, zone, path, folder):
+    path, folder = need(os.path.join(DATA, "carelink-csv", path)), need(os.path.join(DATA, "pump-history", folder))
+    objects = dump(program, model, serial, zone, pages_of(folder))
+    records = [o for o in objects if o["event"] == "record" and not o["extra"]]
+    for o in objects:
+        if o["event"] == "rejected":
+            print("  rejected:", o["reason"])
+
+    ours = collections.defaultdict(list)
+    for r in records:
+        source = r["fields"].get("raw_type")
+        ours[source, r["local_ms"]].append(r)
+        # what a meter sent and the pump noted at once is one record here, two rows there
+        if r["fields"].get("glucose_source") == "BGReceived,CalBGForPH":
+            ours["CalBGForPH", r["local_ms"]].append(r)
+    theirs = collections.defaultdict(list)
+    for raw_type, ms, v, _ in read_csv(path, model):
+        if raw_type in CSV:
+            theirs[raw_type, ms].append(v)
+
+    # only the time that both have; a daily total is written the next midnight
+    DAY = 86400000
+    span = {}
+    for sensor in (False, True):
+        a = [ms for (t, ms) in ours if t in CSV and is_sensor(t, CSV[t][0]) == sensor and t != "ResultDailyTotal"]
+        b = [ms for (t, ms) in theirs if is_sensor(t, CSV[t][0]) == sensor and t != "ResultDailyTotal"]
+        span[sensor] = (max(min(a), min(b)), min(max(a), max(b))) if a and b else (1, 0)
+        if a and b:
+            print(f"{'sensor' if sensor else 'pump'}: {local(span[sensor][0])} to {local(span[sensor][1])}")
+
+    for key in sorted(set(ours) | set(theirs), key=lambda k: (k[1], str(k[0]))):
+        raw_type, ms = key
+        if raw_type not in CSV:
+            continue
+        low, high = span[is_sensor(raw_type, CSV[raw_type][0])]
+        if not low < ms < high or (raw_type == "ResultDailyTotal" and ms + DAY > high):
+            continue
+        want = [CSV[raw_type][1](v) for v in theirs[key]]
+        have = [flat(r) for r in ours[key]]
+        compare(f"{raw_type}: rows", len(have), len(want), local(ms))
+        if len(want) != len(have):
+            continue
+        order = lambda d: (d.get("value_milli") or 0, str(d.get("type")), d.get("programmed") or 0, d.get("code") or 0)
+        fields = set().union(*want)
+        if "value_milli" not in fields:
+            order = lambda d: (str(d.get("type")), d.get("code") or 0, str(d.get("text_device")), str(d.get("extra")), str(d.get("setting_value")))
+        for w, h in zip(sorted(want, key=order), sorted(have, key=order)):
+            for name in w:
+                if name == "isig" and "isig" not in h:
+                    continue  # the page of currents was not recorded
+                compare(f"{raw_type}: {name}", h.get(name), w[name], local(ms))
+    finish(100)
+
+
+# --- ecc1: bytes, time and meaning of every record ---
+
+ECC1_MODELS = {"512": "512", "515": "515", "522": "522", "523": "523", "551": "551", "554": "554"}
+
+
+def go_duration(text):
+    return sum(float(n) * {"h": 3600, "m": 60, "s": 1}[u] for n, u in re.findall(r"([\d.]+)([hms])", text))
+
+
+def ecc1_info(kind, info, r, where):
+    f = r["fields"]
+    if kind == "Bolus":
+        compare("Bolus: programmed", f["programmed"], milli(info["Programmed"]), where)
+        compare("Bolus: amount", f["delivered"], milli(info["Amount"]), where)
+        compare("Bolus: duration", f.get("duration_s", 0), go_duration(info["Duration"]), where)
+    elif kind.startswith("BolusWizard") and "BolusEstimate" in r["fields"]["raw_type"]:
+        mmol = 1 if info["GlucoseUnits"] != "mg/dL" else 1000  # it has umol/L
+        exchange = info["CarbUnits"] == "Exchanges"
+        compare("BolusWizard: glucose", f.get("glucose_input", 0), info["GlucoseInput"] * mmol, where)
+        compare("BolusWizard: carbs", f["carbs"], info["CarbInput"] * (100 if exchange else 1000), where)
+        for ours, theirs in (("sensitivity", "Sensitivity"), ("target_low", "TargetLow"), ("target_high", "TargetHigh")):
+            compare(f"BolusWizard: {ours}", f.get(ours, 0), info[theirs] * mmol, where)
+        # it leaves out the bits above 25.5 U
+        for ours, theirs in ((f["food_estimate"], "Food"), (f["unabsorbed"], "Unabsorbed"), (r["value_milli"], "Bolus")):
+            compare(f"BolusWizard: {theirs}", ours % 25600 if milli(info[theirs]) == ours % 25600 else ours, milli(info[theirs]), where)
+    elif kind == "BasalProfileStart":
+        compare("BasalProfileStart: index", f["index"], info["ProfileIndex"], where)
+        compare("BasalProfileStart: rate", r["value_milli"], milli(info["BasalRate"]["Rate"]), where)
+        h, m = info["BasalRate"]["Start"].split(":")
+        compare("BasalProfileStart: start", f["start_s"], int(h) * 3600 + int(m) * 60, where)
+    elif kind == "TempBasalRate":
+        percent = info["Type"] == "Percent"
+        compare("TempBasalRate: type", f["type"], "temp_percent" if percent else "temp", where)
+        ours = r["value_milli"]
+        if not percent and isinstance(info["Value"], int):
+            ours -= ours % 1000  # some of its files have whole units only
+        compare("TempBasalRate: value", ours, milli(info["Value"]), where)
+    elif kind in ("BGReceived", "BGReceived512", "BGCapture"):
+        compare(f"{kind}: glucose", r["value_milli"], info["Glucose"] * (1000 if info["Units"] == "mg/dL" else 1), where)
+        if "MeterID" in info:
+            compare(f"{kind}: meter", f["linked_meter"], "#" + info["MeterID"], where)
+    elif kind == "DailyTotal":
+        compare("DailyTotal: total", r["value_milli"], milli(info), where)
+    elif kind in ("Alarm", "SensorAlarm", "ClearAlarm"):
+        compare(f"{kind}: code", f["code"], info, where)
+    elif kind == "LowReservoir":
+        compare("LowReservoir: amount", r["value_milli"], milli(info), where)
+    elif kind == "Prime":
+        compare("Prime: fixed", f["programmed"], milli(info["Fixed"]), where)
+        compare("Prime: amount", r["value_milli"], milli(info["Manual"]), where)
+    elif kind == "InsulinMarker":
+        compare("InsulinMarker: amount", r["value_milli"], milli(info), where)
+    elif kind == "MealMarker":
+        compare("MealMarker: carbs", r["value_milli"], info["Carbs"] * (100 if info["Units"] == "Exchanges" else 1000), where)
+
+
+def crc16(data):
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021) & 0xFFFF if crc & 0x8000 else crc << 1 & 0xFFFF
+    return crc
+
+
+def compare_ecc1(program):
+    folder = need(os.path.join(DATA, "pump-history/ecc1"))
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in sorted(glob.glob(f"{folder}/*.json")):
+            name = os.path.basename(path)[:-5]
+            expected = json.load(open(path))
+            if not expected or "Data" not in expected[0]:
+                continue  # treatments: what is derived from records
+            model = next(m for m in ECC1_MODELS if m in name)
+            page_path = f"{folder}/{name}.data"
+            if os.path.exists(page_path):
+                data = bytes.fromhex("".join(open(page_path).read().split()))[:1022]
+                chunks = [(data, list(reversed(expected)))]
+            else:
+                # no page: the records make one, each list as many pages as it needs
+                chunks, now, records = [], b"", []
+                for e in reversed(expected):
+                    raw = base64.b64decode(e["Data"])
+                    if len(now) + len(raw) > 1022:
+                        chunks.append((now, records))
+                        now, records = b"", []
+                    now += raw
+                    records.append(e)
+                chunks.append((now, records))
+            for data, records in chunks:
+                data = data.ljust(1022, b"\0")
+                page = os.path.join(scratch, "page")
+                open(page, "wb").write(data + crc16(data).to_bytes(2, "big"))
+                objects = dump(program, model, "123456", "America/New_York", [f"h:{page}"])
+                entries = [o for o in objects if o["event"] == "entry"]
+                by_hex = collections.defaultdict(list)
+                for o in objects:
+                    if o["event"] == "record" and not o["extra"]:
+                        by_hex[o["fields"].get("raw_values", "")].append(o)
+                compare("records of a page", len(entries), len(records), name)
+                for ours, theirs in zip(entries, records):
+                    where = f"{name} at {ours['at']}"
+                    compare("bytes", ours["hex"], base64.b64decode(theirs["Data"]).hex(), where)
+                    if ours["local_ms"] is None:
+                        compare("time", None, theirs.get("Time"), where)
+                    else:
+                        compare("time", local(ours["local_ms"]).replace(" ", "T"), theirs["Time"][:19], where)
+                    found = by_hex.get("bytes=" + ours["hex"])
+                    if found and theirs.get("Info") is not None:
+                        ecc1_info(theirs["Type"], theirs["Info"], found[0], where)
+    finish(5000)
+
+
+# --- decocare ---
+
+DECOCARE = {  # opcode: its field, ours
+    0x01: (("programmed", "programmed"), ("amount", "delivered")),
+    0x03: (("fixed", "programmed"), ("amount", "value_milli")),
+    0x0a: (("amount", "value_milli"),),
+    0x0b: (("alarm_type", "code"),),
+    0x33: (("rate", "value_milli"),),
+    0x34: (("amount", "value_milli"),),
+    0x3f: (("amount", "value_milli"), ("link", "linked_meter")),
+    0x5b: (("bg", "glucose_input"), ("carb_input", "carbs"), ("carb_ratio", "carb_ratio"), ("sensitivity", "sensitivity"),
+           ("bg_target_low", "target_low"), ("bg_target_high", "target_high"), ("food_estimate", "food_estimate"),
+           ("bolus_estimate", "value_milli"), ("unabsorbed_insulin_total", "unabsorbed")),
+    0x7b: (("rate", "value_milli"),),
+}
+
+
+UNITS = {"programmed", "delivered", "value_milli", "food_estimate", "unabsorbed"}
+
+
+def compare_decocare(program, model, folder):
+    """Its records, found among ours by their first bytes. It leaves records out, and takes some as longer than they are."""
+    folder = need(os.path.join(DATA, "pump-history", folder))
+    n_long = n_left_out = 0
+    for path in sorted(glob.glob(f"{folder}/ReadHistoryData-page-*.json")):
+        page = path[:-5] if path.endswith(".data.json") else path[:-5] + ".data"
+        objects = dump(program, model, "123456", "America/Los_Angeles", [f"h:{page}"])
+        entries = [o for o in objects if o["event"] == "entry" and o["local_ms"] is not None]
+        records = {o["fields"]["raw_values"]: o for o in objects if o["event"] == "record" and "raw_values" in o["fields"]}
+        name = os.path.basename(path)
+        expected = [e for e in json.load(open(path)) if e.get("_type") != "UnabsorbedInsulinBolus"]
+        n_left_out += max(0, len(entries) - len(expected))
+        swallowed = ""
+        for e in reversed(expected):
+            theirs = e["_head"] + e["_date"] + e["_body"]
+            if swallowed.startswith(theirs[:14]):
+                continue  # the rest of one that it took as longer than it is
+            found = [o for o in entries if theirs.startswith(o["hex"])]
+            if not found:
+                compare("found", False, True, f"{name} {theirs}")
+                continue
+            ours = found[0]
+            if ours["hex"] != theirs:
+                n_long += 1
+                swallowed = theirs[len(ours["hex"]):]
+                continue
+            where = f"{name} at {ours['at']}"
+            compare("bytes", ours["hex"], theirs, where)
+            if e.get("timestamp") and ours["op"] not in (0x07, 0x6c, 0x6d, 0x6e):  # it adds a day to daily totals
+                compare("time", local(ours["local_ms"]).replace(" ", "T"), e["timestamp"], where)
+            record = records.get("bytes=" + theirs)
+            for their_field, our_field in DECOCARE.get(ours["op"], ()):
+                if record is None or their_field not in e:
+                    continue
+                value = flat(record).get(our_field, 0)
+                # where the maker's CSV shows it wrong: it has one byte of two of a pump with strokes of 1/40 U, takes a
+                # ratio and the second target from the wrong place there, and a percentage as a rate
+                if model not in ("522", "722"):
+                    if their_field in ("carb_ratio", "bg_target_high"):
+                        continue
+                    if ours["op"] in (0x01, 0x5b) and record["unit"] == "U" and our_field in UNITS:
+                        value = value % 6400 if value % 6400 == milli(e[their_field]) else value
+                if record["unit"] == "%":
+                    continue
+                if our_field not in ("linked_meter", "code"):
+                    compare(f"{ours['name']}: {their_field}", value, milli(e[their_field]), where)
+                else:
+                    compare(f"{ours['name']}: {their_field}", str(value).lstrip("#"), str(e[their_field]), where)
+    print(f"records that it leaves out: {n_left_out}; that it takes as longer than they are: {n_long}")
+    finish(100)
+
+
+# --- once across paths ---
+
+def compare_identity(program, model, serial, zone, path, folder, dump_frames):
+    """The same pump by its pages and by its CSV: the same identity for each event, and the same content."""
+    path, folder = need(os.path.join(DATA, "carelink-csv", path)), need(os.path.join(DATA, "pump-history", folder))
+    ours = {(o["kind"], o["local_ms"], o["identity"]): o for o in dump(program, model, serial, zone, pages_of(folder)) if o["event"] == "record"}
+    done = subprocess.run([dump_frames, path, zone], capture_output=True, text=True, check=True)
+    theirs = {}
+    for line in done.stdout.splitlines():
+        o = json.loads(line)
+        if o["event"] == "record":
+            theirs[o["kind"], o["local_ms"], o["identity"]] = o
+    mine = next(iter(ours))[2][:16]
+    other = collections.Counter()
+    sensor = lambda o: is_sensor(o["fields"].get("raw_type", ""), o["kind"])
+    span = {}
+    for key in theirs:
+        if key[2][:16] == mine and key in ours:
+            span.setdefault(sensor(ours[key]), []).append(key[1])
+    for key, o in sorted(ours.items(), key=lambda i: i[0][1]):
+        times = span.get(sensor(o), [0])
+        if not min(times) < key[1] < max(times):
+            continue
+        name = o["fields"].get("raw_type", "-")
+        if name.islower() or o["kind"] == "settings" and name not in CSV:
+            other[name] += 1
+            continue
+        compare(f"{o['kind']}: in both", key in theirs, True, f"{local(key[1])} {name}")
+        if key not in theirs:
+            continue
+        t = theirs[key]
+        for field in ("value_milli", "unit", "flags", "clock", "utc_ms"):
+            compare(f"{o['kind']}: {field}", o[field], t[field], f"{local(key[1])} {name}")
+        for field, value in o["fields"].items():
+            if field not in ("raw_type", "raw_values", "extra", "setting_value"):
+                compare(f"{o['kind']}: {field}", value, t["fields"].get(field), f"{local(key[1])} {name}")
+    print("not in any CSV, or in other words there:", dict(other))
+    finish(100)
+
+
+# --- what went wrong ---
+
+def compare_failed(program):
+    folder = need(os.path.join(DATA, "pump-history"))
+    for path in sorted(glob.glob(f"{folder}/failed-downloads/*")):
+        kind = "g" if "lucose" in path else "h"
+        objects = dump(program, "722", "123456", "Europe/Berlin", [f"{kind}:{path}"])
+        name = os.path.basename(path)
+        compare("failed download: records", sum(o["event"] == "record" for o in objects), 0, name)
+        reasons = [o["reason"] for o in objects if o["event"] == "rejected"]
+        compare("failed download: reports", len(reasons), 1, name)
+        compare("failed download: says why", "not whole" in reasons[0] or "wrong checksum" in reasons[0], True, name)
+    for number in (8, 10):
+        objects = dump(program, "554", "123456", "Europe/Berlin", [f"h:{folder}/decocare-model-554/ReadHistoryData-page-{number}.data"])
+        compare("bad checksum: records", sum(o["event"] == "record" for o in objects), 0, f"554 page {number}")
+        compare("bad checksum: says why", ["wrong checksum" in o["reason"] for o in objects if o["event"] == "rejected"], [True], f"554 page {number}")
+    finish(150)
+
+
+def main():
+    program, mode, *rest = sys.argv[1:]
+    {"csv": compare_csv, "ecc1": compare_ecc1, "decocare": compare_decocare, "failed": compare_failed, "identity": compare_identity}[mode](program, *rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Decoders on pages that are made here; real pages are compared by compare.py. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/workers/usb/paradigm-cgm.h"
+#include "daemon/workers/usb/paradigm-history.h"
+#include "daemon/workers/usb/pump.h"
+
+enum {
+        SEEN_MAX = 64,
+        PAYLOAD_MAX = 600,
+};
+
+typedef struct Seen {
+        Record records[SEEN_MAX];
+        uint8_t payloads[SEEN_MAX][PAYLOAD_MAX];
+        size_t n_records, n_rejected, n_notes;
+        char reason[200];
+        FrameImportEnd end;
+} Seen;
+
+static Seen seen;
+
+static int on_source(void *userdata, const FrameImportSource *source) {
+        (void) userdata;
+        assert_string_equal(source->serial, "#345192");
+        return 0;
+}
+
+static int on_record(void *userdata, uint32_t page, const Record *record, bool is_extra) {
+        (void) userdata;
+        (void) page;
+        (void) is_extra;
+        assert_true(seen.n_records < SEEN_MAX);
+        assert_true(record->n_payload <= PAYLOAD_MAX);
+        assert_true(record_valid(record));
+        seen.records[seen.n_records] = *record;
+        memcpy(seen.payloads[seen.n_records], record->payload, record->n_payload);
+        seen.records[seen.n_records].payload = seen.payloads[seen.n_records];
+        seen.n_records++;
+        return 0;
+}
+
+static int on_rejected(void *userdata, uint32_t page, const char *reason, const char *row, size_t n_row) {
+        (void) userdata;
+        (void) page;
+        (void) row;
+        (void) n_row;
+        (void) snprintf(seen.reason, sizeof(seen.reason), "%s", reason);
+        seen.n_rejected++;
+        return 0;
+}
+
+static int on_note(void *userdata, const char *text) {
+        (void) userdata;
+        (void) text;
+        seen.n_notes++;
+        return 0;
+}
+
+static Pump *begin(const char *model_digits) {
+        static const ImportSink sink = { .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note };
+        static Zones *zones;
+        ParadigmModel model;
+        Pump *pump;
+
+        memset(&seen, 0, sizeof(seen));
+        if (!zones)
+                assert_int_equal(zones_load(&zones, "Europe/Berlin"), 0);
+        assert_int_equal(paradigm_model(model_digits, 3, &model), 0);
+        assert_int_equal(pump_new(&pump, &model, "345192", zones, &sink, INT64_C(1700000000000)), 0);
+        return pump;
+}
+
+static void finish(Pump *pump) {
+        assert_int_equal(pump_finish(pump, &seen.end), 0);
+        pump_free(pump);
+}
+
+static void seal(uint8_t page[static PARADIGM_PAGE_SIZE]) {
+        uint16_t crc = paradigm_crc16(page, PARADIGM_PAGE_SIZE - 2);
+
+        page[PARADIGM_PAGE_SIZE - 2] = (uint8_t) (crc >> 8);
+        page[PARADIGM_PAGE_SIZE - 1] = (uint8_t) crc;
+}
+
+static void make(uint8_t page[static PARADIGM_PAGE_SIZE], const void *records, size_t n) {
+        memset(page, 0, PARADIGM_PAGE_SIZE);
+        memcpy(page, records, n);
+        seal(page);
+}
+
+/* 2015-05-17 11:42:09; upper bits of month: 5 = 01|01 */
+#define TIME 0x49, 0x6a, 0x0b, 0x11, 0x0f
+/* a bolus of 1/40 U strokes, programmed and delivered */
+#define BOLUS(strokes) 0x01, 0x00, strokes, 0x00, strokes, 0x00, 0x00, 0x00, 0x49, 0x6a, 0x4b, 0x11, 0x0f
+#define RESUME(second) 0x1f, 0x20, 0x40 | (second), 0x6a, 0x0b, 0x11, 0x0f
+
+static const Field *find(const Record *record, FieldId id) {
+        static Field field;
+        size_t at = 0;
+
+        while (record_field_next(record->payload, record->n_payload, &at, &field))
+                if (field.id == id)
+                        return &field;
+        return NULL;
+}
+
+static void checksums_are_the_published_ones(void **state) {
+        const uint8_t *digits = (const uint8_t *) "123456789";
+        const uint8_t download[] = { 0x0c, 0x00, 0x00, 78 };
+
+        (void) state;
+        assert_int_equal(paradigm_crc8(digits, 9), 0xea);
+        assert_int_equal(paradigm_crc16(digits, 9), 0x29b1);
+        assert_int_equal(paradigm_crc8(download, 4), 0x95);
+        assert_int_equal(paradigm_crc8(NULL, 0), 0);
+}
+
+static void a_model_is_one_of_the_list(void **state) {
+        ParadigmModel model;
+
+        (void) state;
+        assert_int_equal(paradigm_model("723", 3, &model), 0);
+        assert_int_equal(model.group, PARADIGM_X23);
+        assert_false(model.has_long_sensor_setup);
+        assert_int_equal(paradigm_model("554", 3, &model), 0);
+        assert_true(model.has_long_sensor_setup);
+        assert_int_equal(paradigm_model("512", 3, &model), 0);
+        assert_int_equal(model.group, PARADIGM_X12);
+        assert_int_equal(paradigm_model("715", 3, &model), 0);
+        assert_int_equal(model.group, PARADIGM_X15);
+        assert_int_equal(paradigm_model("722", 3, &model), 0);
+        assert_int_equal(model.group, PARADIGM_X22);
+        assert_int_equal(paradigm_model("640", 3, &model), PARADIGM_E_UNKNOWN);
+        assert_int_equal(paradigm_model("7230", 4, &model), PARADIGM_E_UNKNOWN);
+        assert_int_equal(paradigm_model("7a3", 3, &model), PARADIGM_E_UNKNOWN);
+        assert_int_equal(paradigm_model("", 0, &model), PARADIGM_E_UNKNOWN);
+}
+
+static void what_is_no_time_is_refused(void **state) {
+        int64_t ms = -1;
+
+        (void) state;
+        assert_true(paradigm_time5((const uint8_t[]) { TIME }, &ms));
+        assert_int_equal(ms, INT64_C(1431862929000));
+        assert_false(paradigm_time5((const uint8_t[]) { 0x49, 0x6a, 0x0b, 0x00, 0x0f }, &ms)); /* day 0 */
+        assert_false(paradigm_time5((const uint8_t[]) { 0x09, 0x2a, 0x0b, 0x11, 0x0f }, &ms)); /* month 0 */
+        assert_false(paradigm_time5((const uint8_t[]) { 0x7c, 0x6a, 0x0b, 0x11, 0x0f }, &ms)); /* second 60 */
+        assert_false(paradigm_time5((const uint8_t[]) { 0x49, 0x7c, 0x0b, 0x11, 0x0f }, &ms)); /* minute 60 */
+        assert_false(paradigm_time5((const uint8_t[]) { 0x49, 0x6a, 0x18, 0x11, 0x0f }, &ms)); /* hour 24 */
+        assert_false(paradigm_time5((const uint8_t[]) { 0x00, 0x80, 0x00, 0x1d, 0x0f }, &ms)); /* 29 February 2015 */
+        assert_true(paradigm_time5((const uint8_t[]) { 0x00, 0x80, 0x00, 0x1d, 0x10 }, &ms));  /* 2016 */
+        assert_true(paradigm_clock((const uint8_t[]) { 0x14, 0x2e, 0x17, 0x07, 0xdf, 0x05, 0x1c }, &ms));
+        assert_int_equal(ms, INT64_C(1432845983000));
+        assert_false(paradigm_clock((const uint8_t[]) { 0x14, 0x2e, 0x17, 0x00, 0x00, 0x05, 0x1c }, &ms));
+}
+
+/* Each opcode, alone in a page of each model: it is walked and mapped, or it is named as unknown; nothing in between. */
+static void every_record_type_that_is_walked_becomes_something(void **state) {
+        static const char *const models[] = { "512", "515", "522", "723", "754" };
+        unsigned n_known = 0;
+
+        (void) state;
+        for (size_t i = 0; i != N_ELEMENTS(models); i++) {
+                for (unsigned op = 1; op != 256; op++) {
+                        uint8_t page[PARADIGM_PAGE_SIZE], body[256];
+                        Pump *pump = begin(models[i]);
+                        ParadigmModel model;
+                        ParadigmEntry entry;
+                        size_t at = 0;
+                        int r;
+
+                        /* 0x42 in every byte is a time wherever it is: 2066-05-02 02:02:02 */
+                        memset(body, 0x42, sizeof(body));
+                        body[0] = (uint8_t) op;
+                        body[1] = 2;
+                        make(page, body, sizeof(body));
+                        assert_int_equal(paradigm_model(models[i], 3, &model), 0);
+                        r = paradigm_history_next(page, &model, &at, &entry);
+                        assert_int_not_equal(r, PARADIGM_HISTORY_E_END);
+                        if (r == 0) {
+                                make(page, body, entry.n);
+                                n_known++;
+                        }
+                        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+                        finish(pump);
+                        if (r == PARADIGM_HISTORY_E_UNKNOWN) {
+                                assert_int_equal(seen.n_records, 0);
+                                assert_non_null(strstr(seen.reason, "not known"));
+                        }
+                }
+        }
+        assert_true(n_known > 5 * 70);
+}
+
+static void an_unknown_type_keeps_what_was_before_it_and_says_where(void **state) {
+        static const uint8_t records[] = { RESUME(9), 0xf9, 0x01, 0x02, RESUME(10) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+
+        (void) state;
+        make(page, records, sizeof(records));
+        assert_int_equal(pump_add_history(pump, 4, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 1);
+        assert_int_equal(seen.n_rejected, 1);
+        assert_string_equal(seen.reason, "history page 4, byte 7: record type f9 is not known, nor what follows it");
+}
+
+static void zeros_with_something_behind_them_are_damage(void **state) {
+        uint8_t page[PARADIGM_PAGE_SIZE] = { 0 };
+        Pump *pump = begin("723");
+
+        (void) state;
+        page[500] = 1;
+        seal(page);
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 0);
+        assert_non_null(strstr(seen.reason, "damaged"));
+}
+
+static void a_record_never_reaches_into_the_checksum(void **state) {
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        ParadigmModel model;
+        ParadigmEntry entry;
+
+        (void) state;
+        assert_int_equal(paradigm_model("522", 3, &model), 0);
+        memset(page, 0x5c, sizeof(page));
+        for (size_t start = PARADIGM_HISTORY_END - 3; start <= PARADIGM_HISTORY_END; start++) {
+                size_t at = start;
+
+                assert_int_equal(paradigm_history_next(page, &model, &at, &entry),
+                                 start == PARADIGM_HISTORY_END ? PARADIGM_HISTORY_E_END : PARADIGM_HISTORY_E_DAMAGED);
+                assert_int_equal(at, start);
+        }
+}
+
+static void two_boluses_in_one_second_stay_two(void **state) {
+        static const uint8_t equal[] = { BOLUS(40), BOLUS(40) }, different[] = { BOLUS(80), BOLUS(40) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+
+        (void) state;
+        make(page, equal, sizeof(equal));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 2);
+        assert_memory_not_equal(seen.records[0].identity, seen.records[1].identity, RECORD_IDENTITY_SIZE);
+
+        /* told apart by content, not by their order in the page */
+        pump = begin("723");
+        make(page, different, sizeof(different));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 2);
+        assert_int_equal(seen.records[0].value_milli, 1000);
+        assert_int_equal(seen.records[1].value_milli, 2000);
+        assert_int_equal(seen.records[1].identity[10], 1);
+}
+
+static void a_page_that_was_read_twice_counts_once(void **state) {
+        static const uint8_t short_records[] = { BOLUS(40), RESUME(9) }, long_records[] = { BOLUS(40), RESUME(9), RESUME(10) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+
+        (void) state;
+        make(page, short_records, sizeof(short_records)); /* page 0, then the pump goes on with it and begins a new one */
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        make(page, long_records, sizeof(long_records)); /* now page 1 */
+        assert_int_equal(pump_add_history(pump, 1, page, sizeof(page), false), 0);
+        make(page, short_records, sizeof(short_records));
+        assert_int_equal(pump_add_history(pump, 2, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 3);
+}
+
+static void a_known_page_gives_nothing_but_tells_records_apart(void **state) {
+        static const uint8_t older[] = { BOLUS(40) }, newer[] = { BOLUS(80), RESUME(10) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+
+        (void) state;
+        make(page, newer, sizeof(newer));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        make(page, older, sizeof(older));
+        assert_int_equal(pump_add_history(pump, 1, page, sizeof(page), true), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 2);
+        assert_int_equal(seen.records[0].kind, RECORD_BOLUS);
+        assert_int_equal(seen.records[0].value_milli, 2000);
+        assert_int_equal(seen.records[0].identity[10], 1); /* the other bolus of this second is in the known page */
+}
+
+static void what_is_not_a_whole_page_is_refused_with_a_reason(void **state) {
+        uint8_t page[PARADIGM_PAGE_SIZE + 1] = { 0 };
+        Pump *pump = begin("723");
+        size_t sizes[] = { 0, 1, 64, 960, 1023, 1025 };
+
+        (void) state;
+        for (size_t i = 0; i != N_ELEMENTS(sizes); i++) {
+                assert_int_equal(pump_add_history(pump, 3, page, sizes[i], false), PUMP_E_PAGE);
+                assert_non_null(strstr(seen.reason, "not whole"));
+        }
+        assert_int_equal(pump_add_history(pump, 3, page, PARADIGM_PAGE_SIZE, false), PUMP_E_PAGE);
+        assert_string_equal(seen.reason, "history page 3 has a wrong checksum: it was damaged on its way");
+        assert_int_equal(seen.n_rejected, 7);
+        finish(pump);
+        assert_int_equal(seen.end.n_rejected, 7);
+        assert_int_equal(seen.n_records, 0);
+}
+
+static void records_from_before_the_clock_was_set_are_marked(void **state) {
+        /* 2007-01-01 00:00:10 suspend; clock set at 00:03 to 2015-05-17; resume */
+        static const uint8_t records[] = { 0x1e, 0x00, 0x0a, 0x40, 0x00, 0x01, 0x07, 0x17, 0x00, 0x00, 0x43, 0x00,
+                                           0x01, 0x07, 0x18, 0x00, TIME, RESUME(10) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+        const Field *field;
+
+        (void) state;
+        make(page, records, sizeof(records));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 3);
+        assert_int_equal(seen.records[0].clock, RECORD_CLOCK_UNSET); /* suspend */
+        assert_int_equal(seen.records[1].clock, RECORD_CLOCK_ZONE);  /* resume */
+        assert_int_equal(seen.records[2].clock, RECORD_CLOCK_UNSET);
+        field = find(&seen.records[2], FIELD_NEW_TIME);
+        assert_non_null(field);
+        assert_memory_equal(field->text, "2015-05-17T11:42:09", field->n_text);
+}
+
+static void a_correction_below_zero_is_negative(void **state) {
+        /* of a 723, with the sign in the upper five bits of B9: -0.5 U = -20 strokes = 0x1fec */
+        static const uint8_t records[] = { 0x5b, 0x50, TIME, 0x28, 0x50, 0x00, 0x78, 0x28, 0x5a, 0xec, 0x00, 0x85, 0xf8, 0x00, 0x00, 0x00, 0x71, 0x78 };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+        size_t wizard = 0;
+
+        (void) state;
+        make(page, records, 22);
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 2); /* the carbs too */
+        while (seen.records[wizard].kind != RECORD_WIZARD)
+                wizard++;
+        assert_int_equal(find(&seen.records[wizard], FIELD_CORRECTION_ESTIMATE)->milli, -500);
+        assert_int_equal(find(&seen.records[wizard], FIELD_FOOD_ESTIMATE)->milli, 3325);
+        assert_int_equal(seen.records[wizard].value_milli, 2825);
+}
+
+static void a_long_bolus_reminder_and_a_short_one_are_told_apart_by_what_follows(void **state) {
+        static const uint8_t short_one[] = { 0x69, 0x11, TIME, RESUME(10) }, long_one[] = { 0x69, 0x11, TIME, 0x34, 0x00, RESUME(10) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        ParadigmModel model;
+
+        (void) state;
+        assert_int_equal(paradigm_model("723", 3, &model), 0);
+        for (unsigned is_long = 0; is_long != 2; is_long++) {
+                ParadigmEntry entry;
+                size_t at = 0;
+
+                make(page, is_long ? long_one : short_one, is_long ? sizeof(long_one) : sizeof(short_one));
+                assert_int_equal(paradigm_history_next(page, &model, &at, &entry), 0);
+                assert_int_equal(entry.n, is_long ? 9 : 7);
+                assert_int_equal(paradigm_history_next(page, &model, &at, &entry), 0);
+                assert_int_equal(entry.op, 0x1f);
+                assert_int_equal(paradigm_history_next(page, &model, &at, &entry), PARADIGM_HISTORY_E_END);
+        }
+}
+
+/* Glucose pages are read from their end: the newest event last in memory, its opcode at its end. */
+static void readings_count_back_from_the_timestamp_and_forward_from_the_last(void **state) {
+        /* 2014-04-14 05:10, last RF; then older ones before it and newer ones behind */
+        static const uint8_t events[] = { 0x30, 0x31, 0x0e, 0x0e, 0x8a, 0x05, 0x08, 0x40, 0x41 };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        static ParadigmCgm cgm;
+        ParadigmModel model;
+        int64_t stamp_ms;
+
+        (void) state;
+        assert_int_equal(paradigm_model("722", 3, &model), 0);
+        make(page, events, sizeof(events));
+        /* month 4 = 01|00 */
+        page[5] = 0x45;
+        page[4] = 0x0a;
+        seal(page);
+        paradigm_cgm_decode(page, NULL, &model, &cgm);
+        assert_int_equal(cgm.n_unread, 0);
+        assert_int_equal(cgm.n_events, 5);
+        stamp_ms = cgm.events[2].local_ms;
+        assert_int_equal(cgm.events[0].number, 0x60);
+        assert_int_equal(cgm.events[1].local_ms, stamp_ms);
+        assert_int_equal(cgm.events[0].local_ms, stamp_ms - PARADIGM_CGM_STEP_MS);
+        assert_int_equal(cgm.events[3].local_ms, stamp_ms + PARADIGM_CGM_STEP_MS);
+        assert_int_equal(cgm.events[4].local_ms, stamp_ms + 2 * PARADIGM_CGM_STEP_MS);
+
+        /* the same behind a gap: nobody knows how long it was */
+        page[3] = 0x0e | 2 << 5;
+        seal(page);
+        paradigm_cgm_decode(page, NULL, &model, &cgm);
+        assert_true(cgm.is_untimed);
+        assert_false(cgm.events[3].has_time);
+        assert_true(cgm.events[1].has_time);
+}
+
+static void the_lowest_bit_of_a_large_pump_comes_from_the_current(void **state) {
+        uint8_t page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE] = { 0 };
+        static const uint8_t events[] = { 0x30, 0x31 };
+        static ParadigmCgm cgm;
+        ParadigmModel model;
+
+        (void) state;
+        assert_int_equal(paradigm_model("723", 3, &model), 0);
+        make(page, events, sizeof(events));
+        isig[0] = 0x23; /* 0x0a23: 25.94 nA, and the bit */
+        isig[1] = 0x0a;
+        isig[2] = 0x22;
+        isig[3] = 0x0a;
+        paradigm_cgm_decode(page, isig, &model, &cgm);
+        assert_int_equal(cgm.events[0].number, 0x61);
+        assert_int_equal(cgm.events[0].isig_centi, 0x0a22);
+        assert_int_equal(cgm.events[1].number, 0x62);
+
+        paradigm_cgm_decode(page, NULL, &model, &cgm);
+        assert_int_equal(cgm.events[0].number, 0); /* not exact: not given out */
+}
+
+static void sensor_pages_end_at_what_is_not_known(void **state) {
+        static const uint8_t events[] = { 0x30, 0x11, 0x40 };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("722");
+
+        (void) state;
+        make(page, events, sizeof(events));
+        assert_int_equal(pump_add_glucose(pump, 12, page, sizeof(page), NULL, 0), 0);
+        finish(pump);
+        assert_int_equal(seen.n_records, 0); /* 0x40 has no time */
+        assert_int_equal(seen.n_rejected, 2);
+        assert_string_equal(seen.reason, "glucose page 12: event type 11 is not known or damaged; 2 older bytes were not read");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(checksums_are_the_published_ones),
+                cmocka_unit_test(a_model_is_one_of_the_list),
+                cmocka_unit_test(what_is_no_time_is_refused),
+                cmocka_unit_test(every_record_type_that_is_walked_becomes_something),
+                cmocka_unit_test(an_unknown_type_keeps_what_was_before_it_and_says_where),
+                cmocka_unit_test(zeros_with_something_behind_them_are_damage),
+                cmocka_unit_test(a_record_never_reaches_into_the_checksum),
+                cmocka_unit_test(two_boluses_in_one_second_stay_two),
+                cmocka_unit_test(a_page_that_was_read_twice_counts_once),
+                cmocka_unit_test(a_known_page_gives_nothing_but_tells_records_apart),
+                cmocka_unit_test(what_is_not_a_whole_page_is_refused_with_a_reason),
+                cmocka_unit_test(records_from_before_the_clock_was_set_are_marked),
+                cmocka_unit_test(a_correction_below_zero_is_negative),
+                cmocka_unit_test(a_long_bolus_reminder_and_a_short_one_are_told_apart_by_what_follows),
+                cmocka_unit_test(readings_count_back_from_the_timestamp_and_forward_from_the_last),
+                cmocka_unit_test(the_lowest_bit_of_a_large_pump_comes_from_the_current),
+                cmocka_unit_test(sensor_pages_end_at_what_is_not_known),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
