@@ -98,7 +98,7 @@ const ParadigmModel *pump_model(const Pump *pump) {
 /* --- saying what is wrong --- */
 
 int pump_reject(Pump *pump, unsigned page, const uint8_t *bytes, size_t n, const char *format, ...) {
-        char reason[192], row[ROW_BYTES_MAX * 2 + 1];
+        char reason[192], row[ROW_BYTES_MAX * 2 + 1] = "";
         size_t n_row = n < ROW_BYTES_MAX ? n : ROW_BYTES_MAX;
         va_list args;
 
