@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <time.h>
 
 #include "daemon/common/slots.h"
@@ -25,12 +26,13 @@ static const Option options[] = {
 };
 
 /* Without a daemon: a sealed note in its state directory, applied before it serves anything again. */
-static int leave_note(Cli *cli, const char *provider, bool hangs) {
+static int leave_note(Cli *cli, const char *provider) {
         const char *dir = cli->state_dir ? cli->state_dir : cli->memory ? memory_state_dir(cli->memory) : NULL;
         SpoolEntry entry = {.type = provider ? SPOOL_REVOKE : SPOOL_REVOKE_ALL};
         uint8_t key[32], wallet_id[16];
         cleanup(close_fdp) int fd = -1;
         struct timespec now;
+        bool runs;
         int r;
 
         if (!dir)
@@ -42,6 +44,10 @@ static int leave_note(Cli *cli, const char *provider, bool hangs) {
                 return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run, and its state in %s can't be reached: %s. Nothing is served "
                                                        "while it does not run. Try again as its user or as root, or when it runs.",
                                 dir, strerror(errno));
+
+        /* a running daemon holds a lock on its state directory */
+        runs = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+        (void) flock(fd, LOCK_UN);
 
         r = slots_read_public_key(fd, key, wallet_id);
         if (r != 0 && !(cli->memory && memory_revocation_key(cli->memory, key, wallet_id)))
@@ -59,15 +65,16 @@ static int leave_note(Cli *cli, const char *provider, bool hangs) {
                 return cli_fail(cli, EXIT_UNREACHABLE, "The revocation could not be written to %s: %s. Nothing is served while carewalletd does not run; "
                                                        "try again as its user or as root.", dir, strerror(-fold(r)));
 
-        if (hangs)
-                cli_warn("carewalletd does not answer, and it may still be serving. End it now: systemctl --user stop carewalletd");
+        if (runs)
+                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd runs, but does not answer at %s: it may still be serving. The revocation is on the disk "
+                                                       "and is applied at the next unlock. To be sure now, stop it: systemctl --user stop carewalletd", cli->socket);
         if (cli->json) {
                 cleanup(json_decrefp) json_t *answer = json_pack("{s:b, s:b, s:b}", "spooled", true, "durable", true, "reachable", false);
 
                 return cli_print_json(cli, answer);
         }
         output_say(stdout, 0, "%s: the revocation is on the disk, sealed for the wallet. It takes effect when the wallet is next unlocked, before "
-                              "anything is served.%s", provider ? provider : "All grants", hangs ? "" : " Nothing is served while carewalletd does not run.");
+                              "anything is served. Nothing is served while carewalletd does not run.", provider ? provider : "All grants");
         return EXIT_DONE;
 }
 
@@ -139,7 +146,7 @@ static int run(Cli *cli) {
 
         r = cli_try_connect(cli);
         if (r != 0)
-                return leave_note(cli, provider, r == -ETIMEDOUT);
+                return leave_note(cli, provider);
 
         if (provider)
                 (void) json_object_set_new(parameters, "provider", json_string(provider));
@@ -155,7 +162,7 @@ static int run(Cli *cli) {
         client_set_timeout(cli->client, 0);
         if (r == CLIENT_E_TIMEOUT || r == CLIENT_E_GONE) {
                 cli->client = client_free(cli->client);
-                return leave_note(cli, provider, r == CLIENT_E_TIMEOUT);
+                return leave_note(cli, provider);
         }
         if (r != 0)
                 return cli_transport_failed(cli, r);

@@ -69,12 +69,14 @@ static int parse(int argc, char *argv[], Options *options) {
                         break;
                 case 'p': {
                         const struct passwd *user = getpwnam(optarg);
+                        char *end;
+                        unsigned long uid = strtoul(optarg, &end, 10);
 
-                        if (!user) {
+                        if (!user && (!*optarg || *end || uid > UINT32_MAX - 1)) {
                                 (void) fprintf(stderr, "carewalletd: there is no user '%s'\n", optarg);
                                 return -1;
                         }
-                        options->patient = user->pw_uid;
+                        options->patient = user ? user->pw_uid : (uid_t) uid;
                         break;
                 }
                 case 'h':
@@ -123,7 +125,7 @@ static int open_state_dir(const char *path) {
         return take_fd(&fd);
 }
 
-static int make_socket(const char *path, int *ret_dir_fd) {
+static int make_socket(const char *path, uid_t patient, int *ret_dir_fd, ino_t *ret_inode) {
         cleanup(close_fdp) int fd = -1, probe = -1, dir_fd = -1;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         char dir[PATH_MAX];
@@ -150,13 +152,30 @@ static int make_socket(const char *path, int *ret_dir_fd) {
                 (void) fprintf(stderr, "carewalletd: somebody answers on %s already\n", path);
                 return -1;
         }
-        if (errno == ECONNREFUSED)
+        if (errno == ECONNREFUSED) {
+                struct stat st;
+
+                if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+                        (void) fprintf(stderr, "carewalletd: %s is a file and no socket; give another path\n", path);
+                        return -1;
+                }
                 (void) unlink(path);
+        }
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, 64) < 0) {
                 (void) fprintf(stderr, "carewalletd: cannot listen on %s: %s\n", path, strerror(errno));
                 return -1;
+        }
+        {
+                struct stat st;
+
+                if ((patient != geteuid() && chown(path, patient, (gid_t) -1) < 0) || lstat(path, &st) < 0) {
+                        (void) fprintf(stderr, "carewalletd: %s cannot be given to the patient: %s\n", path, strerror(errno));
+                        (void) unlink(path);
+                        return -1;
+                }
+                *ret_inode = st.st_ino;
         }
         *ret_dir_fd = take_fd(&dir_fd);
         return take_fd(&fd);
@@ -196,6 +215,7 @@ int main(int argc, char *argv[]) {
         Options options = { 0 };
         CoreConfig core;
         struct sysinfo machine;
+        ino_t socket_inode = 0;
         int n_sockets, r;
 
         if (parse(argc, argv, &options) < 0)
@@ -220,7 +240,7 @@ int main(int argc, char *argv[]) {
                 usage(stderr);
                 return EXIT_USAGE;
         } else
-                listen_fd = make_socket(options.socket, &socket_dir_fd);
+                listen_fd = make_socket(options.socket, options.patient, &socket_dir_fd, &socket_inode);
         if (listen_fd < 0)
                 return EXIT_FAILURE;
         if (fcntl(listen_fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(listen_fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -238,9 +258,12 @@ int main(int argc, char *argv[]) {
         };
         r = launcher_run(&(LauncherConfig){ .state_dir_fd = state_dir_fd, .socket_dir_fd = socket_dir_fd }, core_main, &core);
         if (socket_dir_fd >= 0) {
-                const char *slash = strrchr(options.socket, '/');
+                const char *slash = strrchr(options.socket, '/'), *name = slash ? slash + 1 : options.socket;
+                struct stat st;
 
-                (void) unlinkat(socket_dir_fd, slash ? slash + 1 : options.socket, 0);
+                /* another daemon may have taken the path since */
+                if (fstatat(socket_dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == socket_inode)
+                        (void) unlinkat(socket_dir_fd, name, 0);
         }
         if (r < 0) {
                 (void) fprintf(stderr, "carewalletd: %s\n", strerror(-r));

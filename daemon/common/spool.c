@@ -78,6 +78,19 @@ int spool_count(int state_dir_fd, size_t *ret_n) {
         return 0;
 }
 
+/* Left by root for a daemon of another user: what that one can't read it can't apply. */
+static int give_to_owner(int state_dir_fd, int spool_fd, const char *name) {
+        struct stat owner;
+
+        if (fstat(state_dir_fd, &owner) < 0)
+                return -errno;
+        if (owner.st_uid == geteuid())
+                return 0;
+        if (fchown(spool_fd, owner.st_uid, owner.st_gid) < 0 || fchownat(spool_fd, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return 0;
+}
+
 int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
         size_t n_name = strnlen(entry->provider, sizeof(entry->provider)), n;
         uint8_t sealed[FILE_SIZE], plain[ENTRY_SIZE] = {0};
@@ -119,7 +132,10 @@ int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8
 
         randombytes_buf(random, sizeof(random));
         (void) sodium_bin2hex(name, sizeof(name), random, sizeof(random));
-        return io_write_file(spool_fd, ".new-", name, sealed, sizeof(sealed));
+        r = io_write_file(spool_fd, ".new-", name, sealed, sizeof(sealed));
+        if (r < 0)
+                return r;
+        return give_to_owner(state_dir_fd, spool_fd, name);
 }
 
 /* An entry that can't be opened is SPOOL_DAMAGED. */

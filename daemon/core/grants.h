@@ -22,7 +22,7 @@ typedef struct Grant {
 } Grant;
 
 enum {
-        GRANTS_MAX = 10000,
+        GRANTS_MAX = 2000, /* all of them are one answer of ListGrants, below 1 MiB */
 
         GRANTS_E_FULL = 1,
         GRANTS_E_TERMS, /* claims that grant_open() would not accept */

@@ -13,6 +13,7 @@
 enum {
         CLEANING_PRIORITY = SD_EVENT_PRIORITY_IDLE,
         FLUSH_MS = 200,
+        INTERRUPTED_ENTRIES = 1000, /* of the ledger that are looked at: about 10 ms */
 };
 
 /* --- revoking --- */
@@ -160,11 +161,56 @@ void manager_clean(Manager *manager) {
         (void) sd_event_source_set_enabled(manager->cleaning, SD_EVENT_ON);
 }
 
+/* --- what a crash left open in the ledger --- */
+
+static int look_at_entry(uint64_t index, const char *record, size_t n_record, void *userdata) {
+        json_t *open = userdata, *entry = record ? json_loadb(record, n_record, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        char text[24];
+
+        if (type && strcmp(type, "release-begun") == 0) {
+                (void) snprintf(text, sizeof(text), "%llu", (unsigned long long) index);
+                (void) json_object_set(open, text, entry);
+        } else if (type && strcmp(type, "release-ended") == 0) {
+                (void) snprintf(text, sizeof(text), "%lld", (long long) json_integer_value(json_object_get(entry, "begun")));
+                (void) json_object_del(open, text);
+        }
+        json_decref(entry);
+        return 0;
+}
+
+/* Every release-begun has its release-ended: those of a core that died are ended now. How much had left is not known. */
+static void end_interrupted(Wallet *wallet) {
+        uint64_t size = consent_ledger_size(wallet->consent), first = size > INTERRUPTED_ENTRIES ? size - INTERRUPTED_ENTRIES : 0;
+        json_t *open = json_object(), *entry;
+        const char *index;
+        int r;
+
+        r = consent_ledger_read(wallet->consent, first, INTERRUPTED_ENTRIES, look_at_entry, open);
+        if (r == 0 && json_object_size(open) > 0) {
+                r = wallet_begin(wallet);
+                json_object_foreach(open, index, entry) {
+                        if (r == 0)
+                                r = wallet_log(wallet, "release-ended", json_pack("{s:O, s:O, s:I, s:s, s:s}", "grant", json_object_get(entry, "grant"), "provider",
+                                                                                 json_object_get(entry, "provider"), "begun", (json_int_t) strtoll(index, NULL, 10),
+                                                                                 "state", "cut", "by", "restart"));
+                }
+                if (r == 0)
+                        r = wallet_commit(wallet);
+                else
+                        wallet_rollback(wallet);
+        }
+        if (r != 0)
+                fputs("carewalletd: the ends of transfers that a crash cut could not be written to the ledger\n", stderr);
+        json_decref(open);
+}
+
 /* --- the spool --- */
 
 typedef struct Applying {
         Manager *manager;
         unsigned n_applied;
+        json_t *unknown;
         Revocation *revocation;
 } Applying;
 
@@ -177,8 +223,8 @@ static int apply_revocation(void *userdata, const SpoolEntry *entry) {
                 fputs("carewalletd: a waiting revocation is damaged; all grants are revoked to be safe\n", stderr);
         r = manager_revoke(applying->manager, entry->type == SPOOL_REVOKE ? entry->provider : NULL,
                            entry->type == SPOOL_DAMAGED ? "a damaged revocation waited" : "asked for while locked", applying->revocation);
-        if (r == CONSENT_E_NOT_FOUND)
-                return 0;
+        if (r == CONSENT_E_NOT_FOUND) /* mistyped, perhaps: it is said, not swallowed */
+                return json_array_append_new(applying->unknown, json_string(entry->provider)) < 0 ? -ENOMEM : 0;
         if (r != 0)
                 return r;
         if (!applying->revocation->durable)
@@ -187,15 +233,23 @@ static int apply_revocation(void *userdata, const SpoolEntry *entry) {
         return 0;
 }
 
-int manager_opened(Manager *manager, unsigned *ret_applied) {
+int manager_apply_spool(Manager *manager, unsigned *ret_applied, json_t *unknown) {
         static Revocation revocation;
-        Applying applying = { .manager = manager, .revocation = &revocation };
+        Applying applying = { .manager = manager, .revocation = &revocation, .unknown = unknown };
         int r;
 
         r = spool_apply(manager->config.state_dir_fd, manager->wallet->keys->keys[KEY_SPOOL_SEED], manager->slots.wallet_id, apply_revocation, &applying);
-        if (r != 0)
-                return fold(r);
         *ret_applied = applying.n_applied;
+        return fold(r);
+}
+
+int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown) {
+        int r;
+
+        r = manager_apply_spool(manager, ret_applied, unknown);
+        if (r != 0)
+                return r;
+        end_interrupted(manager->wallet);
         expire_due(manager);
         manager_arm_expiry(manager);
         manager_clean(manager);

@@ -50,8 +50,13 @@ DEFINE_CLEANUP(Manager *, manager_free)
 /** manager_run() - until a signal or Lock. Return: the process's exit code, negative errno */
 int manager_run(Manager *manager);
 
-/** manager_opened() - the wallet was unlocked: apply what waited, then timers and gate. @ret_applied: revocations from the spool */
-must_check int manager_opened(Manager *manager, unsigned *ret_applied);
+/**
+ * manager_apply_spool() - revocations that waited, committed when this returns 0
+ * @unknown: array that gets the names that are no provider's
+ */
+must_check int manager_apply_spool(Manager *manager, unsigned *ret_applied, json_t *unknown);
+/** manager_opened() - the wallet was unlocked: apply what waited, then timers and gate */
+must_check int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown);
 /** manager_arm_expiry() - after grants changed */
 void manager_arm_expiry(Manager *manager);
 /** manager_clean() - start deleting what a failed import left */

@@ -19,7 +19,7 @@ const Method methods[] = {
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
-        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool", "applied: int",
+        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool", "applied: int, unknown: []string",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
         { "Lock", METHOD_OPEN, "", "ended: bool", "End the core; a fresh, locked one takes its place", method_lock },
         { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
@@ -208,6 +208,8 @@ int method_set_timezone(Call *call, void *userdata) {
 
         if (!clock_zone_valid(zone))
                 return call_refuse(call, "'%.64s' is no time zone that this machine knows. Give a name such as Europe/Berlin.", zone);
+        if (manager->importer)
+                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         records_count(wallet->records, counts);
         for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
                 if (counts[kind] > 0)

@@ -167,18 +167,23 @@ static void try_next(Unlocking *unlocking);
 static void unlocked(Unlocking *unlocking) {
         Manager *manager = unlocking->manager;
         cleanup(freep) char *seen = NULL;
+        json_t *unknown = json_array();
         unsigned n_applied = 0;
+        Call *call;
         size_t n;
         int r;
 
         r = slots_verify(&manager->slots, unlocking->root);
         if (r != 0) {
+                json_decref(unknown);
                 fail_refused(unlocking, "The slot file was altered since carewallet wrote it. Restore a backup.");
                 return;
         }
         guard_passed(&manager->guard, &unlocking->call->peer, clock_monotonic_ms());
         if (!manager->wallet) {
                 r = wallet_open(&unlocking->wallet, manager->config.state_dir, unlocking->root, NULL);
+                if (r != 0)
+                        json_decref(unknown);
                 if (r > 0) {
                         fail_refused(unlocking, wallet_reason(r));
                         return;
@@ -189,6 +194,7 @@ static void unlocked(Unlocking *unlocking) {
                 }
                 r = consent_setting_get(unlocking->wallet->consent, "slots-generation", &seen, &n);
                 if (r == 0 && n == 8 && get_le64((const uint8_t *) seen) > manager->slots.generation && !unlocking->insist) {
+                        json_decref(unknown);
                         fail_refused(unlocking, "The slot file is older than the one that this wallet has seen: somebody put an old file back. "
                                                 "If that was you, unlock with --insist.");
                         return;
@@ -196,19 +202,22 @@ static void unlocked(Unlocking *unlocking) {
                 if (manager->slots.n_copies < 2)
                         (void) fold(slots_store(&manager->slots, manager->config.state_dir_fd, unlocking->root));
                 manager->wallet = take_ptr(unlocking->wallet);
-                r = manager_opened(manager, &n_applied);
+                r = manager_opened(manager, &n_applied, unknown);
                 if (r != 0) {
                         manager->wallet = wallet_close(manager->wallet);
-                        fail_refused(unlocking, "Revocations that waited could not be written, so nothing is opened. Make room on the disk and try again.");
+                        json_decref(unknown);
+                        fail_refused(unlocking, r == -EACCES ? "Revocations that wait in the state directory belong to another user and can't be read, so nothing is opened. "
+                                                               "Give the folder spool in it to carewalletd's user."
+                                                             : "Revocations that waited could not be written, so nothing is opened. Make room on the disk and try again.");
                         return;
                 }
-        }
-        {
-                Call *call = unlocking->call;
+        } else if (manager_apply_spool(manager, &n_applied, unknown) != 0)
+                fputs("carewalletd: a revocation that waits could not be applied\n", stderr);
 
-                (void) unlocking_free(unlocking);
-                (void) call_reply(call, json_pack("{s:i}", "applied", (int) n_applied));
-        }
+        call = unlocking->call;
+        call->gone = NULL;
+        (void) unlocking_free(unlocking);
+        (void) call_reply(call, json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown));
 }
 
 static void on_unlock_key(int r, uint32_t opslimit, uint64_t memlimit, Secret *key, void *userdata) {
@@ -288,6 +297,7 @@ static void initialized(Unlocking *unlocking) {
         Call *call = unlocking->call;
         uint8_t generation[8];
         char id[24];
+        json_t *unknown = json_array();
         unsigned n_applied;
         cleanup(close_fdp) int recovery_fd = -1;
         int r;
@@ -307,7 +317,8 @@ static void initialized(Unlocking *unlocking) {
                 r = wallet_commit(manager->wallet);
         wallet_rollback(manager->wallet);
         if (r == 0)
-                r = manager_opened(manager, &n_applied);
+                r = manager_opened(manager, &n_applied, unknown);
+        json_decref(unknown);
         if (r != 0)
                 fputs("carewalletd: the new wallet could not be written in full\n", stderr);
 

@@ -175,7 +175,7 @@ class Secrets(unittest.TestCase):
         def test_7_after_lock_no_process_has_them_in_memory(self):
                 before = self.w.core_pid
                 self.w.lock()
-                self.assertFalse(is_alive(before), 'locking ends the core')
+                wait_for(lambda: not is_alive(before), what='locking ends the core')
                 wait_for(lambda: not self.w.cli('status', code=None).code, what='a fresh core')
                 self.assertIsNone(self.w.pid_of('carewallet-gate'))
                 searched = {name: value for name, value in self.texts.items() if name != 'SQLite header'}  # a constant of the library
