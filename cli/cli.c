@@ -544,20 +544,20 @@ int cli_period(const Cli *cli, const char *from, const char *to, json_t *paramet
 
 /* --- the program --- */
 
-const Verb *cli_find(const Verb *const *verbs, char *const *words, size_t n, size_t *ret_n) {
-        for (; *verbs; verbs++) {
-                const char *name = (*verbs)->name, *blank = strchr(name, ' ');
+static bool is_verb(const char *name, char *const *words, size_t n_words) {
+        const char *blank = strchr(name, ' ');
 
-                if (blank && n >= 2 && strncmp(name, words[0], (size_t) (blank - name)) == 0 && words[0][blank - name] == '\0' &&
-                    strcmp(blank + 1, words[1]) == 0) {
-                        *ret_n = 2;
-                        return *verbs;
-                }
-                if (!blank && n >= 1 && strcmp(name, words[0]) == 0) {
-                        *ret_n = 1;
-                        return *verbs;
-                }
-        }
+        if (n_words == 1)
+                return !blank && strcmp(name, words[0]) == 0;
+        return blank && strncmp(name, words[0], (size_t) (blank - name)) == 0 && words[0][blank - name] == '\0' && strcmp(blank + 1, words[1]) == 0;
+}
+
+const Verb *cli_find(const Verb *const *verbs, char *const *words, size_t n, size_t *ret_n) {
+        /* "timezone add" before "timezone", whose operand it could be */
+        for (*ret_n = n < 2 ? n : 2; *ret_n > 0; --*ret_n)
+                for (const Verb *const *verb = verbs; *verb; verb++)
+                        if (is_verb((*verb)->name, words, *ret_n))
+                                return *verb;
         return NULL;
 }
 

@@ -50,8 +50,8 @@ struct Cli {
 extern const Option cli_common_options[];
 
 extern const Verb verb_clock_accept, verb_completion, verb_export, verb_gate_off, verb_gate_on, verb_grant, verb_grants, verb_help, verb_import,
-        verb_imports, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_revoke, verb_show,
-        verb_status, verb_timezone, verb_unlock;
+        verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_revoke, verb_show,
+        verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock;
 
 /** cli_main() - all of main() but the table of verbs */
 int cli_main(const Verb *const *verbs, int argc, char **argv);
@@ -111,6 +111,8 @@ must_check int cli_stream(Cli *cli, Reply *first, int to, Progress *progress);
 
 /** cli_print_since() - what happened since the last time, a line each to @file; whether there was anything */
 bool cli_print_since(FILE *file, const json_t *status);
+/** cli_print_report() - what came of an import. @id: 0 while it is not needed to find it again */
+void cli_print_report(const json_t *report, const char *path, int64_t id);
 /** cli_print_json() - 0 or EXIT_INTERNAL */
 must_check int cli_print_json(const Cli *cli, const json_t *value);
 /** cli_print_kinds() - all kinds, for messages */

@@ -98,7 +98,7 @@ static void print_counts(const json_t *report) {
                 output_say(stdout, 2, "%s", text);
 }
 
-static void print_report(const json_t *report, const char *path) {
+void cli_print_report(const json_t *report, const char *path, int64_t id) {
         const json_t *rejected = json_object_get(report, "rejected"), *notes = json_object_get(report, "notes");
         const json_t *devices = json_object_get(report, "devices"), *value;
         const char *first = message_text(report, "firstDay", NULL), *last = message_text(report, "lastDay", NULL);
@@ -132,8 +132,12 @@ static void print_report(const json_t *report, const char *path) {
                    output_number(number, n_rejected), n_rejected == 1 ? "" : "s", n_rejected == 1 ? "is" : "are", unpaint(stdout));
         json_array_foreach (rejected, i, value) {
                 if (i == REJECTED_SHOWN) {
-                        printf("    ... and %s more. All of them: carewallet imports --json\n",
-                               output_number(number, n_rejected - REJECTED_SHOWN));
+                        if (id > 0)
+                                printf("    ... and %s more. All of them: carewallet imports show %lld --json\n",
+                                       output_number(number, n_rejected - REJECTED_SHOWN), (long long) id);
+                        else
+                                printf("    ... and %s more. All of them: carewallet imports show, with --json\n",
+                                       output_number(number, n_rejected - REJECTED_SHOWN));
                         break;
                 }
                 output_say(stdout, 4, "line %lld: %s", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
@@ -187,7 +191,7 @@ static int import_file(Cli *cli, const char *path, const char *unit, json_t *rep
         (void) json_object_set_new(report, "file", json_string(cleaned_path));
         (void) json_array_append(reports, report);
         if (!cli->json) {
-                print_report(report, cleaned_path);
+                cli_print_report(report, cleaned_path, 0);
                 (void) fflush(stdout);
         }
         return message_int(report, "rejectedCount", (int64_t) json_array_size(json_object_get(report, "rejected"))) > 0 ? EXIT_PARTLY : 0;

@@ -148,7 +148,9 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you imported %s new record%s", output_number(number, n), n == 1 ? "" : "s");
                 if (n_rejected > 0)
                         fprintf(file, "; %s row%s rejected", output_number(number, n_rejected), n_rejected == 1 ? "" : "s");
-        } else if (strcmp(type, "export") == 0)
+        } else if (strcmp(type, "import-undone") == 0)
+                fprintf(file, "you took import %lld back (%s)", (long long) message_int(entry, "import", 0), message_text(entry, "file", "?"));
+        else if (strcmp(type, "export") == 0)
                 fprintf(file, "you exported everything as %s", message_text(entry, "format", "?"));
         else if (strcmp(type, "timezone") == 0)
                 fprintf(file, "you set the devices' time zone to %s", message_text(entry, "timezone", "?"));

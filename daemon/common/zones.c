@@ -85,7 +85,16 @@ static int probe_zone(Period *period) {
         return 0;
 }
 
-static int read_zone(Period *period, const char *name, size_t n) {
+static int copy_zone(Period *period, const Period *from) {
+        period->shifts = malloc(from->n * sizeof(*from->shifts));
+        if (!period->shifts)
+                return -ENOMEM;
+        memcpy(period->shifts, from->shifts, from->n * sizeof(*from->shifts));
+        period->n = from->n;
+        return 0;
+}
+
+static int read_zone(const Zones *zones, Period *period, const char *name, size_t n) {
         static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
         char path[128];
         struct stat status;
@@ -97,6 +106,9 @@ static int read_zone(Period *period, const char *name, size_t n) {
         name = period->name;
         if (strspn(name, allowed) != n || name[0] == '/' || name[n - 1] == '/' || strstr(name, "//"))
                 return ZONES_E_UNKNOWN;
+        for (const Period *known = zones->periods; known != period; known++)
+                if (strcmp(known->name, name) == 0)
+                        return copy_zone(period, known);
 
         (void) snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", name);
         if (stat(path, &status) < 0)
@@ -139,7 +151,7 @@ static int read_spec(Zones *zones, const char *spec) {
 
                 n = strcspn(spec, ";");
                 zones->n++;
-                r = read_zone(period, spec, n);
+                r = read_zone(zones, period, spec, n);
                 if (r)
                         return r;
                 if (!spec[n])

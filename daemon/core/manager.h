@@ -11,6 +11,7 @@
 
 typedef struct Gate Gate;
 typedef struct Importer Importer;
+typedef struct Undoing Undoing;
 typedef struct Unlocking Unlocking;
 
 typedef struct ManagerConfig {
@@ -35,6 +36,7 @@ typedef struct Manager {
         Wallet *wallet; /* NULL: locked */
         Unlocking *unlocking;
         Importer *importer;
+        Undoing *undoing;
         Gate *gate; /* NULL: off */
         char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
         size_t n_outputs; /* exports and the like under way */
@@ -88,11 +90,17 @@ const char *methods_guard(const Peer *peer, const Method *method, void *userdata
 int method_status(Call *call, void *userdata);
 int method_lock(Call *call, void *userdata);
 int method_set_timezone(Call *call, void *userdata);
+int method_add_timezone(Call *call, void *userdata);
+int method_remove_timezone(Call *call, void *userdata);
+int method_timezones(Call *call, void *userdata);
+int method_check_timezone(Call *call, void *userdata);
 int method_accept_clock(Call *call, void *userdata);
 int method_init(Call *call, void *userdata);
 int method_unlock(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
 int method_imports(Call *call, void *userdata);
+int method_import_rejected(Call *call, void *userdata);
+int method_undo_import(Call *call, void *userdata);
 int method_show(Call *call, void *userdata);
 int method_export(Call *call, void *userdata);
 int method_preview(Call *call, void *userdata);

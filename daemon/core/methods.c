@@ -35,6 +35,11 @@ const Method methods[] = {
         { "ListProviders", METHOD_READING, "", "providers: []object", "All providers", method_list_providers },
         { "Log", METHOD_READING, "first: ?int, limit: ?int", "entries: ?[]object, size: ?int, checkpoint: ?string, complete: ?bool", "The ledger", method_log },
         { "Imports", METHOD_READING, "", "imports: []object", "All imports with their reports", method_imports },
+        { "Timezones", METHOD_READING, "", "timezones: []object", "The zones of the devices' clocks, and since when", method_timezones },
+        { "CheckTimezone", METHOD_READING, "timezone: string, from: ?string",
+          "records: int, moved: int, kinds: object, shifts: []object, firstDay: ?string, lastDay: ?string, ambiguous: int, skipped: int",
+          "What would move if a zone were another", method_check_timezone },
+        { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
         { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
         { "Grant", METHOD_WIDENING,
@@ -42,7 +47,10 @@ const Method methods[] = {
           "freeText: ?bool, uses: ?int, purpose: ?string, urls: ?[]string, dryRun: ?bool",
           "jwt: ?string, grant: object, words: string, text: string", "Let a provider see something, for a time", method_grant },
         { "GateOn", METHOD_WIDENING, "listen: string, external: ?string", "address: string, urls: []string, pins: []string", "Answer providers", method_gate_on },
-        { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, while it has no records", method_set_timezone },
+        { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, where no period says another", method_set_timezone },
+        { "AddTimezone", METHOD_WIDENING, "timezone: string, from: string", "", "The zone that the devices' clocks show from a day on", method_add_timezone },
+        { "RemoveTimezone", METHOD_WIDENING, "from: string", "", "Forget the period that begins on a day", method_remove_timezone },
+        { "UndoImport", METHOD_WIDENING, "id: int", "", "Take an import back", method_undo_import },
         { "AcceptClock", METHOD_WIDENING, "", "", "Believe the clock though it is earlier than it has been", method_accept_clock },
         { 0 },
 };
@@ -197,39 +205,6 @@ int method_lock(Call *call, void *userdata) {
         r = call_reply(call, json_pack("{s:b}", "ended", 1));
         (void) sd_event_exit(manager->event, 0);
         return r;
-}
-
-int method_set_timezone(Call *call, void *userdata) {
-        Manager *manager = userdata;
-        Wallet *wallet = manager->wallet;
-        const char *zone = call_string(call, "timezone");
-        uint64_t counts[N_RECORD_KINDS];
-        int r;
-
-        if (!clock_zone_valid(zone))
-                return call_refuse(call, "'%.64s' is no time zone that this machine knows. Give a name such as Europe/Berlin.", zone);
-        if (manager->importer)
-                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
-        records_count(wallet->records, counts);
-        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
-                if (counts[kind] > 0)
-                        return call_refuse(call, "The wallet has records whose times were read in %s. Changing it under them is not possible yet.", wallet->zone);
-        r = wallet_begin(wallet);
-        if (r == 0)
-                r = consent_setting_put(wallet->consent, "timezone", zone, strlen(zone));
-        if (r == 0)
-                r = wallet_log(wallet, "timezone", json_pack("{s:s}", "timezone", zone));
-        if (r == 0)
-                r = wallet_commit(wallet);
-        if (r != 0) {
-                wallet_rollback(wallet);
-                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The zone was not changed: the disk is full or cannot be written."));
-        }
-        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zone);
-        r = clock_set_zone(zone);
-        if (r != 0)
-                return fold(r);
-        return call_reply(call, NULL);
 }
 
 int method_accept_clock(Call *call, void *userdata) {

@@ -122,7 +122,7 @@ static int load_settings(Wallet *wallet) {
         r = consent_setting_get(wallet->consent, "timezone", &zone, &n);
         if (r != 0)
                 return consent_to_wallet(r);
-        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zone);
+        (void) snprintf(wallet->zones_spec, sizeof(wallet->zones_spec), "%s", zone);
 
         for (size_t i = 0; i < GRANT_PINS_MAX; i++) {
                 cleanup(freep) char *pin = NULL;
@@ -138,6 +138,55 @@ static int load_settings(Wallet *wallet) {
                 wallet->n_pins++;
         }
         return 0;
+}
+
+/* Takes the zones over. */
+static int use_zones(Wallet *wallet, Zones *zones) {
+        int r;
+
+        records_set_zones(wallet->records, zones);
+        (void) zones_free(wallet->zones);
+        wallet->zones = zones;
+        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%s", zones_name(zones, wallet_now(wallet).utc_ms));
+        r = clock_set_zone(wallet->zone);
+        return r > 0 ? 0 : r; /* it was read a moment ago */
+}
+
+static int load_zones(Wallet *wallet) {
+        Zones *zones = NULL;
+        int r;
+
+        r = zones_load(&zones, wallet->zones_spec);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return use_zones(wallet, zones);
+        (void) snprintf(wallet->zone, sizeof(wallet->zone), "%.*s", (int) strcspn(wallet->zones_spec, ";"), wallet->zones_spec);
+        return 0;
+}
+
+int wallet_set_zones(Wallet *wallet, const char *spec) {
+        cleanup(zones_freep) Zones *zones = NULL;
+        int r;
+
+        r = zones_load(&zones, spec);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+
+        r = wallet_begin(wallet);
+        if (r == 0)
+                r = consent_setting_put(wallet->consent, "timezone", spec, strlen(spec));
+        if (r == 0)
+                r = wallet_log(wallet, "timezone", json_pack("{s:s}", "timezone", spec));
+        if (r == 0)
+                r = wallet_commit(wallet);
+        else
+                wallet_rollback(wallet);
+        if (r != 0)
+                return r;
+
+        (void) snprintf(wallet->zones_spec, sizeof(wallet->zones_spec), "%s", spec);
+        return use_zones(wallet, take_ptr(zones));
 }
 
 int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone) {
@@ -180,8 +229,8 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         r = load_settings(wallet);
         if (r != 0)
                 return r;
-        r = clock_set_zone(wallet->zone);
-        if (r != 0 && r != CLOCK_E_ZONE)
+        r = load_zones(wallet);
+        if (r != 0)
                 return r;
         r = grants_load(&wallet->grants, wallet->consent, wallet->keys->keys[KEY_GRANT_SEED], wallet->keys->keys[KEY_PSEUDONYM], &wallet->n_altered);
         if (r != 0)
@@ -199,6 +248,7 @@ Wallet *wallet_close(Wallet *wallet) {
         (void) redeem_free(wallet->redeem);
         (void) grants_free(wallet->grants);
         (void) records_close(wallet->records);
+        (void) zones_free(wallet->zones);
         (void) consent_close(wallet->consent);
         (void) keys_free(wallet->keys);
         for (size_t i = 0; i < wallet->n_urls; i++)

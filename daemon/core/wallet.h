@@ -29,7 +29,9 @@ typedef struct Wallet {
         Redeem *redeem;
         uint8_t public_key[32]; /* signs grants */
         char thumbprint[JWS_THUMBPRINT_SIZE];
-        char zone[CLOCK_ZONE_MAX];
+        char zones_spec[ZONES_SPEC_MAX]; /* zones.h; a plain name while the patient does not travel */
+        Zones *zones;                    /* NULL: one is no longer known on this machine, times are as they were stored */
+        char zone[CLOCK_ZONE_MAX];       /* of now */
         size_t n_altered; /* stored grants that did not verify */
         size_t n_pins;
         uint8_t pins[GRANT_PINS_MAX][32];
@@ -49,6 +51,8 @@ must_check int wallet_begin(Wallet *wallet);
 must_check int wallet_commit(Wallet *wallet);
 /** wallet_rollback() - undo the running transaction; nothing when none runs: wallet_begin() that failed and wallet_commit() leave none */
 void wallet_rollback(Wallet *wallet);
+/** wallet_set_zones() - committed, logged, then used; a specification that can't be read is -EINVAL. CONSENT_E_FULL */
+must_check int wallet_set_zones(Wallet *wallet, const char *spec);
 /** wallet_log() - a ledger entry in the running transaction; @fields: stolen object, gets "type" and "time" in front */
 must_check int wallet_log(Wallet *wallet, const char *type, json_t *fields);
 /** wallet_set_urls() - what htu must equal, and what grants name; stored by the caller */

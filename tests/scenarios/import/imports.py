@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports and clocks from the command line: overlapping exports, their reports, one taken back, journeys."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'lib'))
+from wallet import PARTLY, REFUSED, USAGE, Wallet, generate  # noqa: E402
+
+HEAD = '-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;Sensor Glucose (mg/dL);Bolus Type;Bolus Volume Delivered (U)\n'
+
+
+def write(path, text):
+        with open(path, 'w') as f:
+                f.write(text)
+        return path
+
+
+class Imports(unittest.TestCase):
+        def setUp(self):
+                self.w = Wallet()
+                self.addCleanup(self.w.close)
+                self.w.init()
+
+        def content(self):
+                """All that the wallet holds, without the number of the import."""
+                return sorted(self.w.cli('export', '--format', 'ndjson').out.splitlines())
+
+        def test_an_import_that_is_undone_never_was_and_what_another_had_too_stays(self):
+                w = self.w
+                for name, days in (('a', ('2025-06-01', '2025-06-08')), ('b', ('2025-06-05', '2025-06-12'))):
+                        generate(w.path(name), '--days', '20', '--end', '2025-06-14', '--from', days[0], '--to', days[1])
+                w.cli('import', w.path('b'), code=None)
+                only_b = self.content()
+                w.cli('imports', 'undo', '1', '--yes')
+                self.assertEqual(self.content(), [])
+                self.assertEqual(w.cli('imports', '--json').json, [])
+
+                w.cli('import', w.path('a'), code=None)
+                w.cli('import', w.path('b'), code=None)
+                both = self.content()
+                self.assertGreater(len(both), len(only_b))
+                w.cli('imports', 'undo', '2', '--yes')
+                self.assertEqual(self.content(), only_b)
+                w.stop()
+                w.start()
+                w.unlock()
+                self.assertEqual(self.content(), only_b)
+                self.assertEqual(sum(w.cli('status', '--json').json['records'].values()), len(only_b))
+                w.cli('import', w.path('a'), code=None)
+                self.assertEqual(self.content(), both)
+                self.assertIn('you took import 2 back (a)', w.cli('log').out)
+
+        def test_an_import_is_named_by_its_number_and_says_what_it_could_not_read(self):
+                w = self.w
+                write(w.path('x.csv'), HEAD + '0;2025/05/03;10:00:00;100;;\n' + ''.join(f'{i};2025/05/03;09:00:00;zwei{i};;\n' for i in range(250)))
+                w.cli('import', w.path('x.csv'), code=PARTLY)
+                shown = w.cli('imports', 'show', '1')
+                self.assertIn('x.csv', shown.out)
+                self.assertIn('imports show 1 --json', shown.out)
+                rejected = w.cli('imports', 'show', '1', '--json').json['report']['rejected']
+                self.assertEqual(len(rejected), 250)
+                self.assertEqual(rejected[249]['row'], '249;2025/05/03;09:00:00;zwei249;;')
+                w.cli('imports', 'show', '2', code=REFUSED)
+                w.cli('imports', 'show', 'x', code=USAGE)
+                w.cli('imports', 'undo', '7', '--yes', code=REFUSED)
+
+        def test_another_zone_moves_records_and_back_again(self):
+                w = self.w
+                w.cli('timezone', 'Europe/Berlin')
+                write(w.path('x.csv'), HEAD + '0;2025/07/03;10:00:00;100;;\n1;2025/05/03;10:00:00;101;;\n2;2025/03/30;02:30:00;102;;\n')
+                w.cli('import', w.path('x.csv'))
+                before = self.content()
+
+                moved = w.cli('timezone', 'check', 'America/New_York', '--json').json
+                self.assertEqual((moved['records'], moved['moved'], moved['first_day'], moved['last_day']), (3, 3, '2025-03-30', '2025-07-03'))
+                self.assertEqual(moved['shifts'], [{'minutes': 300, 'records': 1}, {'minutes': 360, 'records': 2}])
+                self.assertIn('2 by 6:00 h later', w.cli('timezone', 'check', 'America/New_York').out)
+                self.assertEqual(self.content(), before)
+
+                w.cli('timezone', 'add', 'America/New_York', '--from', '2025-05-01')
+                w.cli('timezone', 'add', 'Europe/Berlin', '--from', '2025-06-01')
+                self.assertEqual([z.get('from') for z in w.cli('timezone', '--json').json], [None, '2025-05-01', '2025-06-01'])
+                changed = self.content()
+                self.assertEqual(len(set(changed) - set(before)), 1)
+                self.assertTrue(any('2025-05-03T14:00:00Z' in line and '2025-05-03T10:00:00' in line for line in changed))
+                w.stop()
+                w.start()
+                w.unlock()
+                self.assertEqual(self.content(), changed)
+                self.assertIn('known already', w.cli('import', w.path('x.csv')).out)
+                self.assertEqual(self.content(), changed)
+
+                w.cli('timezone', 'remove', '2025-05-01')
+                self.assertEqual(self.content(), before)
+                w.cli('timezone', 'remove', '2025-05-01', code=REFUSED)
+                w.cli('timezone', 'add', 'Nowhere/City', '--from', '2025-05-01', code=REFUSED)
+                w.cli('timezone', 'add', 'UTC', '--from', '2025-02-30', code=USAGE)
+                w.cli('timezone', 'add', 'UTC', code=USAGE)
+                w.cli('timezone', 'America/New_York')
+                self.assertNotEqual(self.content(), before)
+                w.cli('timezone', 'Europe/Berlin')
+                self.assertEqual(self.content(), before)
+
+
+if __name__ == '__main__':
+        unittest.main(verbosity=2)
