@@ -243,8 +243,17 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
         return r;
 }
 
+/* A gate that dies is started again, but not for ever: what kills it at once would kill it again. */
 static void on_ended(WorkerEnd why, void *userdata) {
-        gate_stop(userdata, why == WORKER_CLOSED ? "the gate worker ended" : "the gate worker sent something that is no frame");
+        Manager *manager = userdata;
+        uint64_t now_ms = clock_monotonic_ms();
+        bool again = gate_address(manager->gate) && now_ms >= manager->gate_died_ms + GATE_RESTART_MS;
+
+        if (gate_address(manager->gate))
+                manager->gate_died_ms = now_ms;
+        gate_stop(manager, why == WORKER_CLOSED ? "the gate worker ended" : "the gate worker sent something that is no frame");
+        if (again && gate_start_stored(manager) != 0)
+                fputs("carewalletd: the gate could not be started again\n", stderr);
 }
 
 static int on_reset_late(sd_event_source *source, uint64_t time_us, void *userdata) {
@@ -372,7 +381,7 @@ static int use_urls(Wallet *wallet, const char *external, const char *address) {
         return wallet_set_urls(wallet, urls, n);
 }
 
-static bool external_valid(const char *url) {
+bool gate_url_valid(const char *url) {
         size_t n = strlen(url);
 
         if (n >= GRANT_URL_MAX || strncmp(url, "https://", 8) != 0 || n == 8 || url[n - 1] == '/')
@@ -388,6 +397,7 @@ typedef struct Starting {
         Call *call; /* NULL: started by itself, or the peer is gone */
         char listen[GATE_LISTEN_MAX];
         char external[GRANT_URL_MAX];
+        bool store; /* the patient asked for it now, even one who hung up since */
 } Starting;
 
 static void on_starting_gone(Call *call, void *userdata) {
@@ -410,10 +420,13 @@ static void on_ready(const char *error, const char *address, void *userdata) {
         if (error) {
                 if (call)
                         (void) call_refuse(call, "The gate cannot listen on %s: %s", starting->listen, error);
+                /* what was open before stays open */
+                if (starting->store && gate_start_stored(manager) != 0)
+                        fputs("carewalletd: the gate could not be started again\n", stderr);
                 return;
         }
         r = use_urls(wallet, starting->external, address);
-        if (r == 0 && call)
+        if (r == 0 && starting->store)
                 r = store_switch(wallet, address, starting->external, "gate-on"); /* a port that was chosen here stays: grants name it */
         if (r != 0) {
                 /* Widening that the ledger does not have does not happen. */
@@ -446,6 +459,7 @@ static int start(Manager *manager, Call *call, const char *listen, const char *e
                 return -ENOMEM;
         starting->manager = manager;
         starting->call = call;
+        starting->store = call != NULL;
         (void) snprintf(starting->listen, sizeof(starting->listen), "%s", listen);
         (void) snprintf(starting->external, sizeof(starting->external), "%s", external);
         if (call) {
@@ -484,8 +498,11 @@ int method_gate_on(Call *call, void *userdata) {
 
         if (strlen(listen) >= GATE_LISTEN_MAX)
                 return call_invalid(call, "listen");
-        if (external && !external_valid(external))
+        if (external && !gate_url_valid(external))
                 return call_refuse(call, "--external must be the https:// address under which providers reach the gate, without a path at its end, such as https://home.example:8443");
+        if (!external && (strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0))
+                return call_refuse(call, "%s is every address of this machine and none that a provider could name. Say with --external how providers reach it, "
+                                         "such as --external https://home.example:8443", listen);
         if (manager->gate)
                 gate_stop(manager, "turned on anew");
         r = start(manager, call, listen, external ? external : "");

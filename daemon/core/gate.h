@@ -8,6 +8,7 @@
 enum {
         GATE_RESET_MS = 100, /* a gate that has not cut a grant's connections by then is killed */
         GATE_LISTEN_MAX = 256,
+        GATE_RESTART_MS = 60 * 1000, /* a gate that dies sooner than so after the last one that died stays off */
 };
 
 /* error: NULL, or why it does not listen; address: what was bound. Called once. */
@@ -19,6 +20,8 @@ must_check int gate_start(Manager *manager, const char *listen, GateReady ready,
 must_check int gate_start_stored(Manager *manager);
 /** gate_stop() - kill it; open streams end as cut in the ledger; accepts no gate */
 void gate_stop(Manager *manager, const char *reason);
+/** gate_url_valid() - https://, of printable ASCII, no query, no slash at the end, below GRANT_URL_MAX */
+bool gate_url_valid(const char *url);
 const char *gate_address(const Gate *gate); /* NULL while it does not listen yet */
 /** gate_out() - flush what redeem put off */
 void gate_has_work(Manager *manager);

@@ -39,6 +39,7 @@ typedef struct Manager {
         Undoing *undoing;
         Gate *gate; /* NULL: off */
         char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
+        uint64_t gate_died_ms; /* when one that listened ended by itself; monotonic */
         size_t n_outputs; /* exports and the like under way */
         sd_event_source *cleaning; /* deletes what failed imports left, step by step */
         int expiry_fd; /* timerfd, realtime, cancelled when the clock is set */

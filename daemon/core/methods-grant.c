@@ -314,8 +314,13 @@ static const char *claims_from_call(Call *call, const Wallet *wallet, GrantClaim
 
         if (json_is_array(urls)) {
                 json_array_foreach(urls, i, item) {
-                        if (claims->n_urls == GRANT_URLS_MAX || json_string_length(item) >= GRANT_URL_MAX || strncmp(json_string_value(item), "https://", 8) != 0)
-                                return "--url must be an https:// address; at most four.";
+                        bool known = false;
+
+                        for (size_t j = 0; j < wallet->n_urls; j++)
+                                known = known || strcmp(wallet->urls[j], json_string_value(item)) == 0;
+                        if (claims->n_urls == GRANT_URLS_MAX || !known)
+                                return "--url must be an address of the gate, as `carewallet status` shows it: at any other one a redemption is refused. "
+                                       "Another address needs `carewallet gate on --external URL` first.";
                         (void) snprintf(claims->urls[claims->n_urls++], GRANT_URL_MAX, "%s", json_string_value(item));
                 }
         } else

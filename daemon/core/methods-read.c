@@ -11,6 +11,7 @@ enum {
         PIECE_SIZE = 64 * 1024,
         ROWS_PER_PIECE = 4096, /* rows of the database: about 4 ms */
         LOG_PIECE = 200,       /* entries in one reply */
+        LOG_MAX = 1000,        /* entries for one call: about 10 ms */
 };
 
 typedef struct Reading {
@@ -159,6 +160,10 @@ int method_show(Call *call, void *userdata) {
         reading->internal = true;
         reading->query.from_local_ms = INT64_MIN;
         reading->query.to_local_ms = INT64_MAX;
+        if (!call->more) {
+                free(reading);
+                return call_error(call, "org.varlink.service.ExpectedMore", NULL);
+        }
         json_array_foreach(kinds, i, item) {
                 unsigned kind = record_kind_from_name(json_string_value(item), json_string_length(item));
 
@@ -200,6 +205,8 @@ int method_export(Call *call, void *userdata) {
                 return busy(call);
         if (!format_is_csv(call_string(call, "format"), &csv))
                 return call_invalid(call, "format");
+        if (!call->more)
+                return call_error(call, "org.varlink.service.ExpectedMore", NULL);
         r = wallet_begin(wallet);
         if (r == 0) {
                 r = wallet_log(wallet, "export", json_pack("{s:s}", "format", csv ? "csv" : "ndjson"));
@@ -302,6 +309,8 @@ int method_preview(Call *call, void *userdata) {
                 return busy(call);
         if (!is_summary && !format_is_csv(format, &csv))
                 return call_invalid(call, "format");
+        if (!call->more)
+                return call_error(call, "org.varlink.service.ExpectedMore", NULL);
         grant = newest_active(wallet, provider, now);
         if (!grant)
                 return call_error(call, "org.carewallet.NotFound", json_pack("{s:s, s:s}", "what", "active grant of provider", "name", provider));
@@ -342,8 +351,12 @@ int method_log(Call *call, void *userdata) {
 
         if (from < -1 || limit < 0)
                 return call_invalid(call, from < -1 ? "first" : "limit");
-        first = from >= 0 ? (uint64_t) from : limit > 0 && (uint64_t) limit < size ? size - (uint64_t) limit : 0;
-        last = limit > 0 && first + (uint64_t) limit < size ? first + (uint64_t) limit : size;
+        if (!call->more)
+                return call_error(call, "org.varlink.service.ExpectedMore", NULL);
+        if (limit == 0 || limit > LOG_MAX)
+                limit = LOG_MAX;
+        first = from >= 0 ? (uint64_t) from : (uint64_t) limit < size ? size - (uint64_t) limit : 0;
+        last = first < size && size - first > (uint64_t) limit ? first + (uint64_t) limit : size;
         while (first < last) {
                 size_t n = last - first > LOG_PIECE ? LOG_PIECE : (size_t) (last - first);
                 json_t *entries = json_array();

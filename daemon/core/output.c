@@ -14,10 +14,16 @@ struct Output {
         OutputMore more;
         OutputDone done;
         void *userdata;
+        sd_event_source *stall;
+};
+
+enum {
+        STALL_US = 60 * 1000 * 1000, /* a reader that takes nothing for so long is gone */
 };
 
 void output_cancel(Output *output) {
         sd_event_source_disable_unref(output->source);
+        sd_event_source_disable_unref(output->stall);
         (void) close_fd(output->fd);
         text_done(&output->text);
         free(output);
@@ -59,9 +65,17 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *u
                         return 0;
                 }
                 output->at += (size_t) n;
+                (void) sd_event_source_set_time_relative(output->stall, STALL_US);
         }
         if (output->end && output->at == output->text.n)
                 finish(output, 0);
+        return 0;
+}
+
+static int on_stall(sd_event_source *source, uint64_t time_us, void *userdata) {
+        (void) source;
+        (void) time_us;
+        finish(userdata, -EPIPE);
         return 0;
 }
 
@@ -84,6 +98,8 @@ int output_start(Output **ret, sd_event *event, OutputMore more, OutputDone done
         r = fcntl(output->fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
         if (r >= 0)
                 r = sd_event_add_io(event, &output->source, output->fd, EPOLLOUT, on_writable, output);
+        if (r >= 0)
+                r = sd_event_add_time_relative(event, &output->stall, CLOCK_MONOTONIC, STALL_US, 1000000, on_stall, output);
         if (r < 0) {
                 (void) close_fd(pair[0]);
                 output_cancel(output);

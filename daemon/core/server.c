@@ -460,7 +460,8 @@ static const char service_description[] =
         "error InterfaceNotFound (interface: string)\n"
         "error MethodNotFound (method: string)\n"
         "error MethodNotImplemented (method: string)\n"
-        "error InvalidParameter (parameter: string)\n";
+        "error InvalidParameter (parameter: string)\n"
+        "error ExpectedMore ()\n";
 
 static const char carewallet_errors[] =
         "error Locked ()\n"
