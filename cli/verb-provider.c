@@ -88,7 +88,7 @@ static int run_add(Cli *cli) {
         printf("%s is known now, and may see nothing yet. The words of its key:\n\n    %s%s%s\n\n",
                name, paint(stdout, PAINT_BOLD), words, unpaint(stdout));
         output_say(stdout, 0, "Ask for them over a telephone number that you already had, not one from the message that brought the key (the provider "
-                              "sees them with: carewallet-provider list). If one differs, grant nothing.\n\n"
+                              "sees them with: carewallet-provider words provider.jwk). If one differs, grant nothing.\n\n"
                               "Next: carewallet grant %s --preset visit --out FILE", name);
         return EXIT_DONE;
 }

@@ -8,7 +8,7 @@
 #include <malloc.h>
 #include <sodium.h>
 
-static const ProviderVerb *const verbs[] = {&verb_keygen, &verb_redeem, &verb_list, &verb_verify};
+static const ProviderVerb *const verbs[] = {&verb_keygen, &verb_redeem, &verb_list, &verb_verify, &verb_words};
 
 static const Option common[] = {
         {"json", NULL, "print JSON, for programs", NULL},

@@ -24,7 +24,7 @@ struct ProviderVerb {
         int (*run)(const Invocation *invocation); /* an ExitCode */
 };
 
-extern const ProviderVerb verb_keygen, verb_redeem, verb_list, verb_verify;
+extern const ProviderVerb verb_keygen, verb_redeem, verb_list, verb_verify, verb_words;
 
 /** provider_option() - its argument by the option's index in the verb's table, "" when it takes none; NULL: not given */
 const char *provider_option(const Invocation *invocation, size_t option);

@@ -305,6 +305,7 @@ static int run(const Invocation *invocation) {
         cleanup(secret_freep) Secret *seed = NULL;
         uint64_t n_rows = 0;
         GrantClaims claims;
+        struct stat st;
         size_t i = 0;
         int r;
 
@@ -314,6 +315,9 @@ static int run(const Invocation *invocation) {
                 i++;
         if (i == N_ELEMENTS(formats))
                 return provider_fail(invocation, EXIT_USAGE, "--format is ndjson, csv or summary.");
+        /* the finished file takes its place: never that of a device, a pipe or a link */
+        if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+                return provider_fail(invocation, EXIT_REFUSED, "%s is no ordinary file. Give the name of a new file.", path);
         output = calloc(1, sizeof(*output));
         if (!output)
                 return provider_fail(invocation, EXIT_INTERNAL, "There is not enough memory.");

@@ -317,6 +317,18 @@ int consent_setting_put(Consent *consent, const char *name, const void *value, s
         return change(consent, statement);
 }
 
+int consent_setting_forget(Consent *consent, const char *from, const char *to) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        int r;
+
+        r = db_prepare(consent->db, &statement, "DELETE FROM settings WHERE name >= ?1 AND name < ?2");
+        if (r)
+                return r;
+        db_bind_text(statement, 1, from);
+        db_bind_text(statement, 2, to);
+        return change(consent, statement);
+}
+
 int consent_setting_get(Consent *consent, const char *name, char **ret, size_t *ret_n) {
         cleanup(db_finalizep) DbStatement *statement = NULL;
         const void *value;

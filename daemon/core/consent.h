@@ -42,6 +42,9 @@ must_check int consent_setting_put(Consent *consent, const char *name, const voi
 /** consent_setting_get() - @ret: malloc'd, with a terminator behind it; CONSENT_E_NOT_FOUND */
 must_check int consent_setting_get(Consent *consent, const char *name, char **ret, size_t *ret_n);
 
+/** consent_setting_forget() - all whose name is at least @from and less than @to, byte by byte */
+must_check int consent_setting_forget(Consent *consent, const char *from, const char *to);
+
 /* --- providers --- */
 typedef struct ConsentProvider {
         uint64_t id;

@@ -50,6 +50,8 @@ void gate_stop(Manager *manager, const char *reason) {
         if (!gate)
                 return;
         (void) snprintf(manager->gate_off_reason, sizeof(manager->gate_off_reason), "%s", reason);
+        if (gate->worker)
+                worker_kill(gate->worker); /* another one may want its address at once */
         (void) worker_free(gate->worker);
         sd_event_source_disable_unref(gate->reset_timer);
         sd_event_source_disable_unref(gate->work);

@@ -29,6 +29,10 @@ typedef struct Token {
 } Token;
 
 /* The answer of the day to a grant's summary. */
+enum {
+        ANSWER_NAME_SIZE = 80,
+};
+
 typedef struct Answer {
         bool known;
         bool stored;  /* in a committed setting, or in the running transaction */
@@ -712,24 +716,30 @@ static bool answer_fits(const Answer *answer, const PolicyEffective *effective, 
                answer->from_local_ms == effective->from_local_ms && answer->to_local_ms == effective->to_local_ms;
 }
 
-static void answer_name(char ret[static 40], uint64_t grant) {
-        (void) snprintf(ret, 40, "summary/%llu", (unsigned long long) grant);
+/*
+ * By day and window, not by grant: the summaries of one window are the same for all, so that two grants and an import between them
+ * reveal no reading.
+ */
+static void answer_name(char ret[static ANSWER_NAME_SIZE], int32_t day, int64_t from_local_ms, int64_t to_local_ms) {
+        (void) snprintf(ret, ANSWER_NAME_SIZE, "summary/%06d/%lld-%lld", (int) day, (long long) (from_local_ms / POLICY_DAY_MS), (long long) (to_local_ms / POLICY_DAY_MS));
 }
 
-static int answer_load(Redeem *redeem, State *state) {
+static int answer_load(Redeem *redeem, State *state, const PolicyEffective *effective, PolicyNow now) {
         cleanup(json_decrefp) json_t *json = NULL;
         cleanup(freep) char *text = NULL;
         json_int_t from, to;
         const char *body;
         json_t *held;
-        char name[40];
-        int day, r;
+        char name[ANSWER_NAME_SIZE];
+        int day, r = CONSENT_E_NOT_FOUND;
         size_t n;
 
-        if (state->answer.known)
+        if (answer_fits(&state->answer, effective, now))
                 return 0;
-        answer_name(name, state->grant);
-        r = consent_setting_get(redeem->config.consent, name, &text, &n);
+        for (int32_t of = day_of(now) + 1; r == CONSENT_E_NOT_FOUND && of >= day_of(now); of--) {
+                answer_name(name, of, effective->from_local_ms, effective->to_local_ms);
+                r = consent_setting_get(redeem->config.consent, name, &text, &n);
+        }
         if (r == CONSENT_E_NOT_FOUND)
                 return 0;
         if (r != 0)
@@ -740,6 +750,7 @@ static int answer_load(Redeem *redeem, State *state) {
         if (json_unpack(json, "{s:i, s:I, s:I, s:o}", "day", &day, "from", &from, "to", &to, "body", &held) < 0)
                 return -EBADMSG;
         body = json_string_value(held); /* NULL for null: not enough data */
+        answer_clear(&state->answer);
         state->answer = (Answer) { .known = true, .stored = true, .day = day, .from_local_ms = from, .to_local_ms = to };
         if (body) {
                 state->answer.body = strdup(body);
@@ -753,7 +764,7 @@ static int answer_store(Redeem *redeem, State *state) {
         cleanup(freep) char *text = NULL;
         Answer *answer = &state->answer;
         json_t *json;
-        char name[40];
+        char name[ANSWER_NAME_SIZE], oldest[ANSWER_NAME_SIZE];
         int r;
 
         if (answer->stored)
@@ -764,8 +775,11 @@ static int answer_store(Redeem *redeem, State *state) {
         json_decref(json);
         if (!text)
                 return -ENOMEM;
-        answer_name(name, state->grant);
+        answer_name(name, answer->day, answer->from_local_ms, answer->to_local_ms);
+        (void) snprintf(oldest, sizeof(oldest), "summary/%06d", (int) answer->day - 1);
         r = from_consent(consent_setting_put(redeem->config.consent, name, text, strlen(text)));
+        if (r == 0)
+                r = from_consent(consent_setting_forget(redeem->config.consent, "summary/", oldest));
         sodium_memzero(text, strlen(text));
         if (r < 0)
                 return r;
@@ -808,7 +822,7 @@ int redeem_stored_summary(Redeem *redeem, const Grant *grant, PolicyNow now, boo
                 return 0;
         r = state_get(redeem, grant->id, &state);
         if (r == 0)
-                r = answer_load(redeem, state);
+                r = answer_load(redeem, state, &effective, now);
         if (r < 0)
                 return r;
         *ret_known = answer_fits(&state->answer, &effective, now);
@@ -829,7 +843,7 @@ static int on_summary(Redeem *redeem, const Asked *asked, const FrameGateRequest
 
         r = state_get(redeem, grant->id, &state);
         if (r == 0)
-                r = answer_load(redeem, state);
+                r = answer_load(redeem, state, &effective, asked->now);
         if (r < 0)
                 return r;
         if (answer_fits(&state->answer, &effective, asked->now))
@@ -911,6 +925,16 @@ static int summary_step(Redeem *redeem, PolicyNow now, FrameBuffer *out) {
         if (!grant || policy_decide(&grant->policy, &policy, now, &effective) != POLICY_ALLOW) {
                 job->runs = false;
                 return answer_waiters(redeem, job->grant, now, out);
+        }
+        /* somebody else's answer for the same window may have been made meanwhile */
+        if (!job->runs) {
+                r = state_get(redeem, grant->id, &state);
+                if (r == 0)
+                        r = answer_load(redeem, state, &effective, now);
+                if (r < 0)
+                        return r;
+                if (answer_fits(&state->answer, &effective, now))
+                        return answer_waiters(redeem, grant->id, now, out);
         }
         /* begin, and begin again when midnight or the patient moved the window meanwhile */
         if (!job->runs || job->day != day_of(now) || job->effective.from_local_ms != effective.from_local_ms ||

@@ -3,10 +3,12 @@
 #include "worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 enum {
         PIPE_SIZE = 256 * 1024, /* bytes; a request, best effort */
+        KILL_WAIT_MS = 20,
 };
 
 struct Worker {
@@ -165,6 +167,13 @@ int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker 
         }
         *ret = take_ptr(worker);
         return 0;
+}
+
+void worker_kill(Worker *worker) {
+        struct pollfd ended = { .fd = worker->pidfd, .events = POLLIN };
+
+        if (worker->pidfd >= 0 && launcher_kill(worker->pidfd) == 0)
+                (void) poll(&ended, 1, KILL_WAIT_MS);
 }
 
 Worker *worker_free(Worker *worker) {

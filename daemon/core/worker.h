@@ -36,6 +36,8 @@ must_check int worker_start(Worker **ret, sd_event *event, int launcher_fd, Laun
 /** worker_free() - close the pipes, kill; accepts NULL, returns NULL */
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free)
+/** worker_kill() - and wait until it is gone with its sockets: a millisecond, 20 at most */
+void worker_kill(Worker *worker);
 /** worker_out() - put frames here, then worker_flush() */
 FrameBuffer *worker_out(Worker *worker);
 must_check int worker_flush(Worker *worker);

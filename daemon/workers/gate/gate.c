@@ -344,6 +344,7 @@ static int make_response(Request *request, uint64_t n_body, const char *content_
         if (MHD_add_response_header(response, "Content-Type", content_type) != MHD_YES ||
             MHD_add_response_header(response, "Cache-Control", "no-store") != MHD_YES ||
             MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") != MHD_YES ||
+            MHD_add_response_header(response, "Carewallet-Notice", "patient-supplied, not verified by a clinic, not for dosing") != MHD_YES ||
             (gate->nonce[0] && MHD_add_response_header(response, "DPoP-Nonce", gate->nonce) != MHD_YES))
                 return -ENOMEM;
         return 0;

@@ -706,6 +706,14 @@ static void a_summary_is_made_once_a_day(void **state) {
         assert_string_equal(got.body, first);
         closed(w, &got, true);
 
+        /* another grant of the same window, too: an import between the two reveals nothing */
+        (void) new_grant(w);
+        get_token(w, grants_at(w->grants, 1), token);
+        ask_resource(w, SUMMARY_REQUEST, token, &got);
+        assert_true(got.replied);
+        assert_string_equal(got.body, first);
+        closed(w, &got, true);
+
         /* no parameters */
         request = SUMMARY_REQUEST;
         request.flags = FRAME_GATE_HAS_FROM;
