@@ -253,7 +253,7 @@ class Refusals(unittest.TestCase):
                 with Wallet() as other:
                         other.init()
                         other.cli('provider', 'add', 'them', '--key', clinic.key.write_jwk(other.path('them.jwk')))
-                        with open(other.grant('them', '--url', f'https://{self.w.gate}')) as f:
+                        with open(other.grant('them')) as f:
                                 foreign = f.read().strip()
                 self.refused(self.ask_token(clinic.plain, foreign), 400, 'invalid_grant', clinic)
 
