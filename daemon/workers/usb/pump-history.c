@@ -27,6 +27,7 @@ enum {
         ENTRIES_MAX = PARADIGM_PAGE_SIZE / 2, /* of a page: the shortest record has two bytes */
         TWIN_REACH = 8,                       /* records between a meter's reading and the pump's note of it */
         HALF_HOUR_S = 30 * 60,
+        UNABSORBED_TEXT = 40, /* bytes, of one earlier bolus */
         DATE_END = 7, /* of a record whose time is at 2: where its body begins */
 };
 
@@ -257,9 +258,10 @@ static void set_unabsorbed(Map *m, Draft *draft) {
         char text[RECORD_TEXT_MAX];
         size_t n = 0;
 
+        /* a record that says 84 of them would not fit; a day of boluses is about thirty */
         if (!e || (e->op != 0x5c && e->op != 0x30))
                 return;
-        for (size_t i = 0; 2 + 3 * i + 3 <= e->n; i++) {
+        for (size_t i = 0; 2 + 3 * i + 3 <= e->n && sizeof(text) - n > UNABSORBED_TEXT; i++) {
                 const uint8_t *b = e->bytes + 2 + 3 * i;
                 unsigned milli = b[0] * 25u;
 
@@ -738,11 +740,23 @@ int pump_map_history(Pump *pump, const PumpPage *pages, size_t n_pages) {
                 return -ENOMEM;
 
         for (size_t i = 0; i != n_pages; i++) {
+                const ParadigmEntry *head = NULL; /* the first with a time of a page that is not whole without the one before */
+                ParadigmEntry first;
+                bool is_head = pages[i].is_headless;
                 size_t at = 0;
                 int walked;
 
-                while ((walked = paradigm_history_next(pages[i].bytes, pump_model(pump), &at, &entries[m.n])) == 0)
-                        page_of[m.n++] = (uint8_t) i;
+                while ((walked = paradigm_history_next(pages[i].bytes, pump_model(pump), &at, &entries[m.n])) == 0) {
+                        const ParadigmEntry *e = &entries[m.n];
+
+                        if (is_head && e->has_time && !head) {
+                                first = *e;
+                                head = &first;
+                        }
+                        is_head = is_head && (!e->has_time || e->local_ms == head->local_ms);
+                        if (!is_head)
+                                page_of[m.n++] = (uint8_t) i;
+                }
                 r = report_end(pump, walked, &pages[i], at);
                 if (r)
                         return r;

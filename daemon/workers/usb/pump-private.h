@@ -12,6 +12,7 @@
 typedef struct PumpPage {
         unsigned number;
         bool is_known;
+        bool is_headless;     /* the page before it is missing */
         const uint8_t *bytes; /* PARADIGM_PAGE_SIZE */
 } PumpPage;
 

@@ -36,6 +36,7 @@ struct Pump {
         Zones *zones;
         HistoryPage *history[PUMP_HISTORY_PAGES_MAX];
         size_t n_history;
+        unsigned n_expected;
         GlucosePage *glucose[PUMP_GLUCOSE_PAGES_MAX];
         size_t n_glucose;
         PumpItem *items;
@@ -221,6 +222,17 @@ int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n,
 }
 
 /* --- records --- */
+
+void pump_expect_history(Pump *pump, unsigned n_pages) {
+        pump->n_expected = n_pages;
+}
+
+static bool has_history(const Pump *pump, unsigned number) {
+        for (size_t i = 0; i != pump->n_history; i++)
+                if (pump->history[i]->number == number)
+                        return true;
+        return false;
+}
 
 void pump_set_known(Pump *pump, bool is_known) {
         pump->is_known = is_known;
@@ -431,7 +443,10 @@ static int map_pages(Pump *pump) {
         for (size_t i = 0; i != pump->n_history; i++) {
                 const HistoryPage *page = pump->history[pump->n_history - 1 - i];
 
-                pages[i] = (PumpPage) { .number = page->number, .is_known = page->is_known, .bytes = page->bytes };
+                pages[i] = (PumpPage) {
+                        .number = page->number, .is_known = page->is_known, .bytes = page->bytes,
+                        .is_headless = page->number + 1 < pump->n_expected && !has_history(pump, page->number + 1),
+                };
         }
         r = pump_map_history(pump, pages, pump->n_history);
         if (r)

@@ -43,6 +43,13 @@ DEFINE_CLEANUP(Pump *, pump_free)
  * Return: 0; PUMP_E_PAGE; PUMP_E_FULL; -ENOMEM; what the sink returned.
  */
 must_check int pump_add_history(Pump *pump, unsigned number, const uint8_t *page, size_t n, bool is_known);
+/**
+ * pump_expect_history() - how many history pages there are
+ *
+ * The first records of a page belong with the last ones of the page before it when they are of one second. Where that
+ * page exists and was not read they are left for another time. 0, as it begins: no others than were added.
+ */
+void pump_expect_history(Pump *pump, unsigned n_pages);
 /** pump_add_glucose() - the same of a glucose page; @isig NULL or its ISIG page, which is left out when it is not whole */
 must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig);
 

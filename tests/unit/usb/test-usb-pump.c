@@ -302,6 +302,22 @@ static void a_known_page_gives_nothing_but_tells_records_apart(void **state) {
         assert_int_equal(seen.records[0].identity[10], 1); /* the other bolus of this second is in the known page */
 }
 
+static void the_first_second_of_a_page_waits_for_the_page_before_it(void **state) {
+        static const uint8_t records[] = { BOLUS(40), RESUME(9), RESUME(10), RESUME(11) };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+
+        (void) state;
+        for (unsigned n_expected = 0; n_expected != 3; n_expected++) {
+                Pump *pump = begin("723");
+
+                make(page, records, sizeof(records));
+                pump_expect_history(pump, n_expected);
+                assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+                finish(pump);
+                assert_int_equal(seen.n_records, n_expected < 2 ? 4 : 2); /* bolus and the first resume are of one second */
+        }
+}
+
 static void what_is_not_a_whole_page_is_refused_with_a_reason(void **state) {
         uint8_t page[PARADIGM_PAGE_SIZE + 1] = { 0 };
         Pump *pump = begin("723");
@@ -463,6 +479,7 @@ int main(void) {
                 cmocka_unit_test(two_boluses_in_one_second_stay_two),
                 cmocka_unit_test(a_page_that_was_read_twice_counts_once),
                 cmocka_unit_test(a_known_page_gives_nothing_but_tells_records_apart),
+                cmocka_unit_test(the_first_second_of_a_page_waits_for_the_page_before_it),
                 cmocka_unit_test(what_is_not_a_whole_page_is_refused_with_a_reason),
                 cmocka_unit_test(records_from_before_the_clock_was_set_are_marked),
                 cmocka_unit_test(a_correction_below_zero_is_negative),

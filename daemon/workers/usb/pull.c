@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "pull.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+        SIGNAL_TRIES = 20,
+        SIGNAL_WAIT_MS = 500,
+        HISTORY_PAGES_MAX = 36,  /* what a pump keeps */
+        HISTORY_PAGES_512 = 32,  /* a 512 does not say how many it has */
+        GLUCOSE_PAGES_MAX = 32,
+        PAGES_BAD_MAX = 4,       /* one after the other: then it is not the pages */
+        CLOCK_OFFSET_SHOWN_MS = 2 * 60 * 1000,
+};
+
+typedef struct Pull {
+        CarelinkStick stick;
+        const PullRequest *request;
+        Zones *zones;
+        const ImportSink *sink;
+        Pump *pump;
+        PullResult *result;
+        bool is_awake;
+        unsigned n_done, n_all, n_bad; /* pages; n_bad: in a row */
+        uint32_t n_rejected;
+        char *refusal;
+} Pull;
+
+void pull_hash(uint8_t ret[static PULL_HASH_SIZE], const uint8_t page[static PARADIGM_PAGE_SIZE]) {
+        (void) crypto_generichash(ret, PULL_HASH_SIZE, page, PARADIGM_PAGE_SIZE, NULL, 0);
+}
+
+static const char *words_of(int r) {
+        switch (r) {
+        case -ENODEV:
+                return "The CareLink USB stick was unplugged.";
+        case -ECANCELED:
+                return "Stopped, as you asked.";
+        case CARELINK_STICK_E_SILENT:
+                return "The CareLink USB stick does not answer. Unplug it, plug it in again, and try once more.";
+        case CARELINK_STICK_E_OTHER:
+                return "This device is not a CareLink USB stick that carewallet knows.";
+        case CARELINK_STICK_E_NO_PUMP:
+                return "The pump does not answer. Hold the stick within a hand's breadth of the pump, check the serial number, and try again.";
+        case CARELINK_STICK_E_REFUSED:
+                return "The pump refuses to answer. Look at its screen: a bolus that is running or an alarm must be finished first.";
+        case CARELINK_STICK_E_FOREIGN:
+                return "Another pump answers. Check the serial number, and move other pumps away.";
+        case CARELINK_STICK_E_GARBLED:
+                return "What the pump answers arrives damaged. Move away from other radios, hold the stick closer, and try again.";
+        default:
+                return "The USB connection failed.";
+        }
+}
+
+static int refuse(Pull *p, const char *text) {
+        (void) snprintf(p->refusal, PULL_REFUSAL_MAX, "%s", text);
+        return PULL_E_REFUSED;
+}
+
+static int note(Pull *p, const char *text) {
+        return p->sink->note(p->sink->userdata, text);
+}
+
+/* --- who is there --- */
+
+static int wake(Pull *p) {
+        const Transport *t = p->stick.transport;
+        uint8_t reply[CARELINK_STICK_REPLY];
+        unsigned signal = 0;
+        int r;
+
+        for (unsigned i = 0; i != SIGNAL_TRIES; i++) {
+                r = carelink_stick_signal(&p->stick, &signal);
+                if (r)
+                        return r;
+                if (signal >= CARELINK_STICK_SIGNAL_MIN)
+                        break;
+                r = t->wait(t->userdata, SIGNAL_WAIT_MS);
+                if (r)
+                        return r;
+        }
+
+        /* one that is awake answers at once */
+        r = carelink_stick_ask(&p->stick, CARELINK_MODEL, 1, reply);
+        p->is_awake = true;
+        if (r == 0 || r < 0 || r == CARELINK_STICK_E_SILENT || r == CARELINK_STICK_E_FOREIGN)
+                return r;
+        /* an answer that was lost is no reason to stop: the next question tells whether the pump is awake */
+        r = carelink_stick_wake(&p->stick);
+        return r < 0 ? r : 0;
+}
+
+static int ask_clock(Pull *p) {
+        uint8_t reply[CARELINK_STICK_REPLY];
+        Record now = { 0 };
+        int64_t offset_ms;
+        char text[200];
+        int r;
+
+        r = carelink_stick_ask(&p->stick, CARELINK_CLOCK, 3, reply);
+        if (r)
+                return r;
+        if (!paradigm_clock(reply, &now.local_ms))
+                return note(p, "The pump's clock shows no valid time.");
+        zones_place(p->zones, &now);
+        p->result->clock_offset_ms = now.utc_ms - p->request->now_utc_ms;
+        offset_ms = p->result->clock_offset_ms;
+        if (llabs(offset_ms) < CLOCK_OFFSET_SHOWN_MS)
+                return 0;
+        (void) snprintf(text, sizeof(text), "The pump's clock is %lld minutes %s of this computer's, in the wallet's time zone.",
+                        (long long) llabs(offset_ms) / 60000, offset_ms > 0 ? "ahead" : "behind");
+        return note(p, text);
+}
+
+static int identify(Pull *p) {
+        uint8_t reply[CARELINK_STICK_REPLY];
+        int r;
+
+        r = carelink_stick_ask(&p->stick, CARELINK_MODEL, 3, reply);
+        if (r)
+                return r;
+        if (reply[0] != 3 || paradigm_model((const char *) reply + 1, 3, &p->result->model) != 0)
+                return refuse(p, "This pump is of a model that carewallet can't read with this stick.");
+
+        r = carelink_stick_ask(&p->stick, CARELINK_PUMP_ID, 3, reply);
+        if (r)
+                return r;
+        if (memcmp(reply, p->request->serial, 6) != 0)
+                return refuse(p, "The pump says that it has another serial number than the one that you gave.");
+        return ask_clock(p);
+}
+
+/* --- pages --- */
+
+static int progress(Pull *p) {
+        return p->sink->progress ? p->sink->progress(p->sink->userdata, p->n_done, p->n_all) : 0;
+}
+
+/* A page that did not come: what came is reported, and the session goes on, unless nothing comes any more. */
+static int missing(Pull *p, int r, const char *what, unsigned number, const uint8_t *bytes, size_t n) {
+        char reason[160], row[2 * 64 + 1] = "";
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i != n && i != 64; i++)
+                (void) snprintf(row + 2 * i, 3, "%02x", bytes[i]);
+        (void) snprintf(reason, sizeof(reason), "%s page %u did not come whole after three tries (%zu bytes came)", what, number, n);
+        p->result->n_missing++;
+        if (++p->n_bad == PAGES_BAD_MAX)
+                return r;
+        p->n_rejected++;
+        return p->sink->rejected(p->sink->userdata, number, reason, row, strlen(row));
+}
+
+static bool is_known(const Pull *p, const uint8_t *hash) {
+        for (size_t i = 0; i != p->request->n_known; i++)
+                if (memcmp(p->request->known[i], hash, PULL_HASH_SIZE) == 0)
+                        return true;
+        return false;
+}
+
+static int check_page(const uint8_t *page, size_t n) {
+        return paradigm_page_check(page, n);
+}
+
+static int check_isig(const uint8_t *page, size_t n) {
+        return paradigm_isig_check(page, n);
+}
+
+/* Newest first, until one that is known; that one is still of use: it tells equal records apart. */
+static int read_history(Pull *p) {
+        unsigned n_pages = HISTORY_PAGES_512;
+        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], hash[PULL_HASH_SIZE];
+        size_t n;
+        int r;
+
+        if (p->result->model.group != PARADIGM_X12) {
+                uint32_t newest;
+
+                r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_HISTORY, 3, reply);
+                if (r)
+                        return r;
+                newest = (uint32_t) paradigm_be16(reply) << 16 | paradigm_be16(reply + 2);
+                n_pages = newest < HISTORY_PAGES_MAX - 1 ? newest + 1 : HISTORY_PAGES_MAX;
+        }
+        p->n_all = n_pages;
+        pump_expect_history(p->pump, n_pages);
+
+        for (unsigned number = 0; number != n_pages; number++) {
+                bool known;
+
+                r = progress(p);
+                if (r)
+                        return r;
+                p->result->n_pages++;
+                r = carelink_stick_page(&p->stick, CARELINK_HISTORY_PAGE, number, page, sizeof(page), check_page, &n);
+                p->n_done++;
+                if (r == CARELINK_STICK_E_REFUSED && number > 0) { /* no such page: a pump that is not full yet */
+                        pump_expect_history(p->pump, number);
+                        return 0;
+                }
+                if (r) {
+                        r = missing(p, r, "history", number, page, n);
+                        if (r)
+                                return r;
+                        continue;
+                }
+                p->n_bad = 0;
+                pull_hash(hash, page);
+                known = is_known(p, hash);
+                r = fold(pump_add_history(p->pump, number, page, sizeof(page), known));
+                if (r)
+                        return r;
+                if (p->result->n_hashes < PULL_KNOWN_MAX)
+                        memcpy(p->result->pages[p->result->n_hashes++], hash, sizeof(hash));
+                if (known)
+                        return 0;
+        }
+        return 0;
+}
+
+static int read_glucose(Pull *p) {
+        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE];
+        uint32_t newest;
+        unsigned n_pages;
+        size_t n, n_isig;
+        int r;
+
+        if (p->result->model.group < PARADIGM_X22)
+                return 0;
+        r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_GLUCOSE, 3, reply);
+        if (r == CARELINK_STICK_E_REFUSED)
+                return 0; /* a pump that has had no sensor */
+        if (r)
+                return r;
+        newest = (uint32_t) paradigm_be16(reply) << 16 | paradigm_be16(reply + 2);
+        n_pages = reply[5] < GLUCOSE_PAGES_MAX ? reply[5] : GLUCOSE_PAGES_MAX;
+        if (n_pages > newest + 1)
+                n_pages = newest + 1;
+        p->n_all = p->n_done + n_pages;
+
+        for (unsigned i = 0; i != n_pages; i++) {
+                uint32_t number = newest - i;
+
+                r = progress(p);
+                if (r)
+                        return r;
+                r = carelink_stick_page(&p->stick, CARELINK_GLUCOSE_PAGE, number, page, sizeof(page), check_page, &n);
+                p->n_done++;
+                if (r == CARELINK_STICK_E_REFUSED)
+                        return 0;
+                if (r) {
+                        r = missing(p, r, "glucose", number, page, n);
+                        if (r)
+                                return r;
+                        continue;
+                }
+                p->n_bad = 0;
+                r = carelink_stick_page(&p->stick, CARELINK_ISIG_PAGE, number, isig, sizeof(isig), check_isig, &n_isig);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        r = fold(pump_add_glucose(p->pump, number, page, sizeof(page), isig, sizeof(isig)));
+                else
+                        r = fold(pump_add_glucose(p->pump, number, page, sizeof(page), NULL, 0));
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+/* --- the session --- */
+
+static int talk(Pull *p, const Transport *transport) {
+        uint8_t serial[3];
+        int r;
+
+        if (!carelink_stick_serial(p->request->serial, serial))
+                return refuse(p, "A pump's serial number has six digits; it is on its back.");
+        r = carelink_stick_open(&p->stick, transport, serial);
+        if (r)
+                return r;
+        p->result->is_worldwide = p->stick.is_worldwide;
+        r = wake(p);
+        if (r)
+                return r;
+        r = identify(p);
+        if (r)
+                return r;
+        r = pump_new(&p->pump, &p->result->model, p->request->serial, p->zones, p->sink, p->request->now_utc_ms);
+        if (r)
+                return r;
+        r = read_history(p);
+        return r ? r : read_glucose(p);
+}
+
+/* Errors that come from the cable and the pump; the others are ours. */
+static bool is_of_device(int r) {
+        return r > 0 || r == -ENODEV || r == -ECANCELED || r == -EIO || r == -EPIPE || r == -EPROTO || r == -EOVERFLOW;
+}
+
+int pull_run(const Transport *transport, const PullRequest *request, Zones *zones, const ImportSink *sink, PullResult *ret,
+             FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
+        cleanup(pump_freep) Pump *pump = NULL;
+        PullResult result = { 0 };
+        FrameImportEnd end = { 0 };
+        Pull p = { .request = request, .zones = zones, .sink = sink, .result = &result, .refusal = ret_refusal };
+        char text[320];
+        int r, slept = 0;
+
+        ret_refusal[0] = '\0';
+        r = talk(&p, transport);
+        pump = p.pump;
+        if (p.is_awake && r != -ENODEV)
+                slept = carelink_stick_sleep(&p.stick);
+        if (r == PULL_E_REFUSED && ret_refusal[0])
+                return r;
+        if (!is_of_device(r) && r)
+                return r;
+        if (!pump) {
+                (void) snprintf(ret_refusal, PULL_REFUSAL_MAX, "%s%s", words_of(r),
+                                r == CARELINK_STICK_E_NO_PUMP ? p.stick.is_worldwide ? " This stick is for pumps outside the USA (868 MHz)." :
+                                                                                       " This stick is for pumps made for the USA (916 MHz)." : "");
+                return PULL_E_REFUSED;
+        }
+
+        if (r) {
+                (void) snprintf(text, sizeof(text), "%s %u of %u pages were read before that; they are kept. Pull again for the rest.",
+                                words_of(r), p.n_done, p.n_all);
+                r = note(&p, text);
+        } else {
+                result.is_complete = result.n_missing == 0;
+        }
+        if (r == 0 && slept)
+                r = note(&p, "The pump's radio could not be switched off; it does that by itself within ten minutes.");
+        if (r == 0)
+                r = pump_finish(pump, &end);
+        if (r)
+                return r;
+        end.n_rejected += p.n_rejected;
+        end.n_rows += p.n_rejected;
+        (void) snprintf(end.format, sizeof(end.format), "%s, read by USB", result.model.name);
+        *ret = result;
+        *ret_end = end;
+        return 0;
+}

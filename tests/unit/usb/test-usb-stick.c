@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The stick's driver and the session, on a simulated stick and pump: what may be said, and what goes wrong. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/workers/usb/pull.h"
+#include "tests/simulators/stick.h"
+
+enum {
+        RECORDS_MAX = 8192,
+        PAGES = 4,
+};
+
+typedef struct Kept {
+        uint8_t kind;
+        int32_t value_milli;
+        int64_t local_ms;
+        uint8_t identity[RECORD_IDENTITY_SIZE];
+        uint8_t payload[16]; /* a hash */
+} Kept;
+
+typedef struct Outcome {
+        Kept records[RECORDS_MAX];
+        size_t n, n_rejected, n_notes;
+        char reason[256], note[512], refusal[PULL_REFUSAL_MAX];
+        PullResult result;
+        FrameImportEnd end;
+        int r;
+} Outcome;
+
+static Outcome whole, part;
+static Zones *zones;
+static uint8_t made[PAGES][PARADIGM_PAGE_SIZE];
+
+static int on_source(void *userdata, const FrameImportSource *source) {
+        (void) userdata;
+        (void) source;
+        return 0;
+}
+
+static int on_record(void *userdata, uint32_t page, const Record *record, bool is_extra) {
+        Outcome *outcome = userdata;
+        Kept *kept = &outcome->records[outcome->n++];
+        uint8_t whole_page[PARADIGM_PAGE_SIZE] = { 0 };
+
+        (void) page;
+        (void) is_extra;
+        assert_true(outcome->n <= RECORDS_MAX);
+        assert_true(record_valid(record));
+        assert_true(record->n_payload <= sizeof(whole_page));
+        memcpy(whole_page, record->payload, record->n_payload);
+        pull_hash(kept->payload, whole_page);
+        kept->kind = record->kind;
+        kept->value_milli = record->value_milli;
+        kept->local_ms = record->local_ms;
+        memcpy(kept->identity, record->identity, sizeof(kept->identity));
+        return 0;
+}
+
+static int on_rejected(void *userdata, uint32_t page, const char *reason, const char *row, size_t n_row) {
+        Outcome *outcome = userdata;
+
+        (void) page;
+        assert_int_equal(strlen(row), n_row);
+        (void) snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason);
+        outcome->n_rejected++;
+        return 0;
+}
+
+static int on_note(void *userdata, const char *text) {
+        Outcome *outcome = userdata;
+
+        (void) snprintf(outcome->note, sizeof(outcome->note), "%s", text);
+        outcome->n_notes++;
+        return 0;
+}
+
+static int on_progress(void *userdata, uint64_t n_done, uint64_t n_all) {
+        (void) userdata;
+        assert_true(n_done <= n_all);
+        return 0;
+}
+
+static void run(Sim *sim, Outcome *ret, const char *serial, const uint8_t (*known)[PULL_HASH_SIZE], size_t n_known) {
+        const ImportSink sink = {
+                .userdata = ret, .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note, .progress = on_progress,
+        };
+        PullRequest request = { .now_utc_ms = INT64_C(1432838783000), .known = known, .n_known = n_known };
+        Transport transport = sim_transport(sim);
+
+        ret->n = ret->n_rejected = ret->n_notes = 0;
+        ret->reason[0] = ret->note[0] = '\0';
+        (void) snprintf(request.serial, sizeof(request.serial), "%s", serial);
+        ret->r = pull_run(&transport, &request, zones, &sink, &ret->result, &ret->end, ret->refusal);
+        assert_int_equal(sim->n_refused, 0); /* nothing was said that is not in the specification's list */
+}
+
+/* Pages with a handful of records each; the newest is not full. */
+static void make_pages(void) {
+        for (size_t i = 0; i != PAGES; i++) {
+                uint8_t *page = made[i], *at = page;
+                size_t n_records = i ? 70 : 12;
+                uint16_t crc;
+
+                memset(page, 0, PARADIGM_PAGE_SIZE);
+                for (size_t j = 0; j != n_records; j++) {
+                        /* a bolus each minute, a day a page */
+                        uint8_t bolus[] = { 0x01, 0x00, (uint8_t) (j + 1), 0x00, (uint8_t) (j + 1), 0, 0, 0,
+                                            0x40, (uint8_t) (0x40 | j % 60), (uint8_t) (0x40 | j / 60), (uint8_t) (20 - i), 0x0f };
+
+                        memcpy(at, bolus, sizeof(bolus));
+                        at += sizeof(bolus);
+                }
+                crc = paradigm_crc16(page, PARADIGM_PAGE_SIZE - 2);
+                page[PARADIGM_PAGE_SIZE - 2] = (uint8_t) (crc >> 8);
+                page[PARADIGM_PAGE_SIZE - 1] = (uint8_t) crc;
+        }
+}
+
+static void begin(Sim *sim) {
+        sim_init(sim, "345192", "723");
+        sim->n_pages = PAGES;
+        for (size_t i = 0; i != PAGES; i++)
+                sim->pages[i] = made[i];
+}
+
+/* Whatever was cut short: each record that was given out is one of the whole session's. */
+static void assert_no_wrong_record(const char *what, unsigned at) {
+        for (size_t i = 0; i != part.n; i++) {
+                size_t j = 0;
+
+                while (j != whole.n && memcmp(&part.records[i], &whole.records[j], sizeof(Kept)) != 0)
+                        j++;
+                if (j == whole.n)
+                        fail_msg("%s at transfer %u: a record that is not the pump's", what, at);
+        }
+}
+
+static void only_reads_of_the_list_are_ever_framed(void **state) {
+        /* the specification's list of what may be sent; the others write, or may */
+        static const uint8_t reads[] = { 0x5d, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x79, 0x80, 0x83, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b,
+                                         0x8c, 0x8d, 0x8e, 0x8f, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d,
+                                         0x9f, 0xc0, 0xc1, 0xc3, 0xc5, 0xc6, 0xc7, 0xcd, 0xce, 0xd5, 0xf0 };
+        static const uint8_t serial[3] = { 0x34, 0x51, 0x92 };
+        uint8_t frame[CARELINK_STICK_FRAME_MAX], parameters[64] = { 0 };
+        unsigned n_framed = 0;
+        size_t n = 0;
+
+        (void) state;
+        for (unsigned opcode = 0; opcode != 300; opcode++) {
+                for (size_t n_parameters = 0; n_parameters <= sizeof(parameters); n_parameters++) {
+                        for (unsigned value = 0; value != 256; value++) {
+                                int r;
+
+                                memset(parameters, (int) value, sizeof(parameters));
+                                r = carelink_stick_frame(serial, opcode, parameters, n_parameters, frame, &n);
+                                if (r) {
+                                        assert_int_equal(r, CARELINK_STICK_E_FORBIDDEN);
+                                        continue;
+                                }
+                                n_framed++;
+                                assert_true(opcode < 256);
+                                assert_non_null(memchr(reads, (int) opcode, sizeof(reads)));
+                                assert_int_equal(frame[13], opcode);
+                                assert_int_equal(n, 16 + n_parameters);
+                                assert_memory_equal(frame + 4, serial, 3);
+                                if (opcode == 0x5d) /* off, or on for a minute */
+                                        assert_true(value <= 1);
+                        }
+                }
+        }
+        assert_true(n_framed > 256);
+        for (unsigned minutes = 0; minutes != 256; minutes++)
+                assert_int_equal(carelink_stick_frame(serial, 0x5d, (const uint8_t[]) { 1, (uint8_t) minutes }, 2, frame, &n),
+                                 minutes >= 1 && minutes <= 10 ? 0 : CARELINK_STICK_E_FORBIDDEN);
+}
+
+static void frames_are_those_of_captured_traffic(void **state) {
+        static const uint8_t model[] = { 0x01, 0x00, 0xa7, 0x01, 0x20, 0x88, 0x50, 0x80, 0x00, 0x00, 0x02, 0x01, 0x00, 0x8d, 0xc7, 0x00 };
+        static const uint8_t on[] = { 0x01, 0x00, 0xa7, 0x01, 0x20, 0x88, 0x50, 0x80, 0x02, 0x55, 0x00, 0x00, 0x00, 0x5d, 0x7a, 0x01, 0x0a, 0xa2 };
+        static const uint8_t page[] = { 0x01, 0x00, 0xa7, 0x01, 0x34, 0x51, 0x92, 0x80, 0x01, 0x00, 0x02, 0x02, 0x00, 0x80, 0x68, 0x00, 0x00 };
+        static const uint8_t status[] = { 0x01, 0x00, 0xa7, 0x01, 0x20, 0x88, 0x50, 0x80, 0x00, 0x00, 0x00, 0x01, 0x00, 0xce, 0xbc, 0x00 };
+        uint8_t frame[CARELINK_STICK_FRAME_MAX], a[3], b[3];
+        size_t n;
+
+        (void) state;
+        assert_true(carelink_stick_serial("208850", a));
+        assert_true(carelink_stick_serial("345192", b));
+        assert_false(carelink_stick_serial("34519", b));
+        assert_false(carelink_stick_serial("34519a", b));
+        assert_true(carelink_stick_serial("345192", b));
+        assert_int_equal(carelink_stick_frame(a, 0x8d, NULL, 0, frame, &n), 0);
+        assert_int_equal(n, sizeof(model));
+        assert_memory_equal(frame, model, n);
+        assert_int_equal(carelink_stick_frame(a, 0x5d, (const uint8_t[]) { 1, 10 }, 2, frame, &n), 0);
+        assert_int_equal(n, sizeof(on));
+        assert_memory_equal(frame, on, n);
+        assert_int_equal(carelink_stick_frame(b, 0x80, (const uint8_t[]) { 0 }, 1, frame, &n), 0);
+        assert_int_equal(n, sizeof(page));
+        assert_memory_equal(frame, page, n);
+        assert_int_equal(carelink_stick_frame(a, 0xce, NULL, 0, frame, &n), 0);
+        assert_int_equal(n, sizeof(status));
+        assert_memory_equal(frame, status, n);
+}
+
+static void a_session_reads_all_and_leaves_the_radio_off(void **state) {
+        (void) state;
+        for (unsigned merge = 1; merge <= 3; merge++) {
+                for (unsigned is_asleep = 0; is_asleep != 2; is_asleep++) {
+                        Sim sim;
+
+                        begin(&sim);
+                        sim.merge = merge;
+                        sim.is_asleep = is_asleep;
+                        run(&sim, &part, "345192", NULL, 0);
+                        assert_int_equal(part.r, 0);
+                        assert_true(part.result.is_complete);
+                        assert_int_equal(part.n, (PAGES - 1) * 70 + 12);
+                        assert_int_equal(part.n_rejected, 0);
+                        assert_int_equal(sim.n_pages_sent, PAGES);
+                        assert_false(sim.is_radio_on);
+                        assert_int_equal(sim.n_commands[0x5d], is_asleep ? 2 : 1);
+                        assert_string_equal(part.end.format, "Paradigm Revel - 723, read by USB");
+                }
+        }
+}
+
+static void a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two(void **state) {
+        PullResult first;
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        for (size_t i = 0; i != PAGES - 1; i++) /* all but the newest, as they were before */
+                sim.pages[i] = made[i + 1];
+        sim.n_pages = PAGES - 1;
+        run(&sim, &part, "345192", NULL, 0);
+        assert_int_equal(part.r, 0);
+        first = part.result;
+
+        sim.n_pages_sent = 0;
+        sim.is_asleep = true;
+        run(&sim, &part, "345192", (const uint8_t(*)[PULL_HASH_SIZE]) first.pages, first.n_hashes);
+        assert_int_equal(part.r, 0);
+        assert_int_equal(sim.n_pages_sent, 1);
+        assert_int_equal(part.n, 0);
+
+        begin(&sim);
+        run(&sim, &part, "345192", (const uint8_t(*)[PULL_HASH_SIZE]) first.pages, first.n_hashes);
+        assert_int_equal(part.r, 0);
+        assert_int_equal(sim.n_pages_sent, 2);
+        assert_int_equal(part.n, 12);
+        assert_true(part.result.is_complete);
+}
+
+static void who_is_not_there_or_is_another_is_said_in_plain_words(void **state) {
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        sim.is_deaf = true;
+        run(&sim, &part, "345192", NULL, 0);
+        assert_int_equal(part.r, PULL_E_REFUSED);
+        assert_non_null(strstr(part.refusal, "does not answer"));
+        assert_non_null(strstr(part.refusal, "USA (916 MHz)"));
+
+        begin(&sim);
+        sim.is_deaf = sim.is_worldwide = true;
+        run(&sim, &part, "345192", NULL, 0);
+        assert_non_null(strstr(part.refusal, "outside the USA"));
+
+        begin(&sim);
+        run(&sim, &part, "345193", NULL, 0);
+        assert_int_equal(part.r, PULL_E_REFUSED);
+        assert_non_null(strstr(part.refusal, "does not answer"));
+
+        begin(&sim);
+        run(&sim, &part, "34519", NULL, 0);
+        assert_int_equal(part.r, PULL_E_REFUSED);
+        assert_non_null(strstr(part.refusal, "six digits"));
+
+        sim_init(&sim, "345192", "640");
+        run(&sim, &part, "345192", NULL, 0);
+        assert_int_equal(part.r, PULL_E_REFUSED);
+        assert_non_null(strstr(part.refusal, "model"));
+        assert_false(sim.is_radio_on);
+
+        begin(&sim);
+        sim.fault = SIM_UNPLUG;
+        sim.fault_at = 1;
+        run(&sim, &part, "345192", NULL, 0);
+        assert_int_equal(part.r, PULL_E_REFUSED);
+        assert_non_null(strstr(part.refusal, "unplugged"));
+}
+
+static void a_page_that_never_comes_whole_is_reported_and_the_others_are_read(void **state) {
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        sim.bad_page = 2;
+        run(&sim, &part, "345192", NULL, 0);
+        assert_int_equal(part.r, 0);
+        assert_false(part.result.is_complete);
+        assert_int_equal(part.result.n_missing, 1);
+        assert_int_equal(part.n, (PAGES - 2) * 70 + 12 - 1); /* the first of page 1 may belong with what is missing */
+        assert_int_equal(part.n_rejected, 1);
+        assert_string_equal(part.reason, "history page 2 did not come whole after three tries (1024 bytes came)");
+        assert_int_equal(sim.n_pages_sent, PAGES + 2);
+        assert_int_equal(part.end.n_rejected, 1);
+}
+
+static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
+        static const struct {
+                SimFault fault;
+                const char *name;
+                bool heals; /* one such fault costs no record */
+        } faults[] = {
+                { SIM_UNPLUG, "unplug", false }, { SIM_STALL, "stall", true }, { SIM_SILENCE, "silence", true }, { SIM_SHORT, "short", true },
+                { SIM_FLIP, "flip", false },     { SIM_NAK, "NAK", true },     { SIM_CANCEL, "cancel", false },  { SIM_STALE, "stale", true },
+        };
+        unsigned n_transfers, n_runs = 0, n_whole = 0;
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        run(&sim, &whole, "345192", NULL, 0);
+        assert_int_equal(whole.r, 0);
+        n_transfers = sim.n_transfers;
+
+        for (size_t i = 0; i != N_ELEMENTS(faults); i++) {
+                for (unsigned at = 1; at <= n_transfers; at++) {
+                        begin(&sim);
+                        sim.fault = faults[i].fault;
+                        sim.fault_at = at;
+                        run(&sim, &part, "345192", NULL, 0);
+                        n_runs++;
+                        assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
+                        assert_no_wrong_record(faults[i].name, at);
+                        if (part.r == 0 && part.result.is_complete)
+                                assert_int_equal(part.n, whole.n);
+                        n_whole += part.r == 0 && part.result.is_complete;
+                        if (faults[i].heals && !(part.r == 0 && part.n == whole.n))
+                                fail_msg("%s at transfer %u of %u: %d, %zu of %zu records, %s", faults[i].name, at, n_transfers, part.r, part.n,
+                                         whole.n, part.r ? part.refusal : part.note);
+                        if (faults[i].fault == SIM_CANCEL && sim.is_radio_on)
+                                fail_msg("cancelled at transfer %u: the radio is left on", at);
+                }
+        }
+        print_message("%u sessions with a fault, %u of them read everything\n", n_runs, n_whole);
+}
+
+static void what_keeps_failing_ends_in_time(void **state) {
+        static const SimFault faults[] = { SIM_STALL, SIM_SILENCE, SIM_SHORT, SIM_FLIP, SIM_NAK, SIM_STALE };
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        run(&sim, &whole, "345192", NULL, 0);
+        for (size_t i = 0; i != N_ELEMENTS(faults); i++) {
+                for (unsigned every = 1; every != 12; every++) {
+                        begin(&sim);
+                        sim.fault = faults[i];
+                        sim.fault_at = 30;
+                        sim.fault_every = every;
+                        run(&sim, &part, "345192", NULL, 0);
+                        assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
+                        assert_no_wrong_record("again and again", every);
+                        assert_true(sim.now_ms < INT64_C(20) * 60 * 1000);
+                }
+        }
+}
+
+/* --- the pages of a real pump --- */
+
+static bool load_real_pages(Sim *sim) {
+        static uint8_t pages[SIM_PAGES_MAX][PARADIGM_PAGE_SIZE];
+        const char *shared = getenv("CAREWALLET_SHARED");
+
+        sim_init(sim, "345192", "723");
+        for (size_t i = 0; i != SIM_PAGES_MAX; i++) {
+                char path[4096];
+                FILE *file;
+
+                (void) snprintf(path, sizeof(path), "%s/data/pump-history/decocare-345192-from-usb/ReadHistoryData-page-%zu.data",
+                                shared ? shared : DEFAULT_SHARED, i);
+                file = fopen(path, "rb");
+                if (!file)
+                        return false;
+                assert_int_equal(fread(pages[i], 1, PARADIGM_PAGE_SIZE, file), PARADIGM_PAGE_SIZE);
+                (void) fclose(file);
+                sim->pages[i] = pages[i];
+        }
+        sim->n_pages = SIM_PAGES_MAX;
+        return true;
+}
+
+static void thirty_six_real_pages_survive_unplugging_at_every_transfer(void **state) {
+        unsigned n_transfers, n_kept = 0;
+        Sim sim;
+
+        (void) state;
+        if (!load_real_pages(&sim)) {
+                print_message("skipped: no reference data (CAREWALLET_SHARED)\n");
+                return;
+        }
+        run(&sim, &whole, "345192", NULL, 0);
+        assert_int_equal(whole.r, 0);
+        assert_true(whole.result.is_complete);
+        assert_int_equal(sim.n_pages_sent, 36);
+        n_transfers = sim.n_transfers;
+
+        for (unsigned at = 1; at <= n_transfers; at++) {
+                assert_true(load_real_pages(&sim));
+                sim.fault = SIM_UNPLUG;
+                sim.fault_at = at;
+                run(&sim, &part, "345192", NULL, 0);
+                assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
+                if (at % 20 == 0) /* comparing them all takes long */
+                        assert_no_wrong_record("unplug", at);
+                n_kept += part.n > 0;
+        }
+        print_message("%u transfers, %zu records; unplugged at each: records were kept %u times\n", n_transfers, whole.n, n_kept);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(only_reads_of_the_list_are_ever_framed),
+                cmocka_unit_test(frames_are_those_of_captured_traffic),
+                cmocka_unit_test(a_session_reads_all_and_leaves_the_radio_off),
+                cmocka_unit_test(a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two),
+                cmocka_unit_test(who_is_not_there_or_is_another_is_said_in_plain_words),
+                cmocka_unit_test(a_page_that_never_comes_whole_is_reported_and_the_others_are_read),
+                cmocka_unit_test(no_fault_at_any_transfer_makes_a_wrong_record),
+                cmocka_unit_test(what_keeps_failing_ends_in_time),
+                cmocka_unit_test(thirty_six_real_pages_survive_unplugging_at_every_transfer),
+        };
+
+        if (zones_load(&zones, "America/New_York") != 0)
+                return EXIT_FAILURE;
+        make_pages();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
