@@ -2,6 +2,9 @@
 
 #include "guard.h"
 
+#include <poll.h>
+#include <sys/syscall.h>
+
 static GuardPeer *find_peer(Guard *guard, uid_t uid) {
         for (size_t i = 0; i < guard->n_peers; i++)
                 if (guard->peers[i].uid == uid)
@@ -29,15 +32,20 @@ void guard_passed(Guard *guard, const Peer *peer, uint64_t now_ms) {
         }
         if (!(at && at->peer.uid == peer->uid && at->peer.session == peer->session) && guard->n_sessions < GUARD_SESSIONS_MAX)
                 at = &guard->sessions[guard->n_sessions++];
-        *at = (GuardSession){ .peer = *peer, .until_ms = now_ms + GUARD_LIFE_MS };
+        else
+                (void) close_fd(at->leader_fd);
+        *at = (GuardSession){ .peer = *peer, .until_ms = now_ms + GUARD_LIFE_MS, .leader_fd = (int) syscall(SYS_pidfd_open, peer->session, 0) };
 }
 
 bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms) {
         for (size_t i = 0; i < guard->n_sessions; i++) {
                 const GuardSession *session = &guard->sessions[i];
 
-                if (session->peer.uid == peer->uid && session->peer.session == peer->session && peer->session >= 0)
-                        return now_ms < session->until_ms;
+                if (session->peer.uid == peer->uid && session->peer.session == peer->session && peer->session >= 0) {
+                        struct pollfd leader = { .fd = session->leader_fd, .events = POLLIN };
+
+                        return now_ms < session->until_ms && poll(&leader, 1, 0) == 0;
+                }
         }
         return false;
 }

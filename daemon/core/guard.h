@@ -19,6 +19,7 @@ enum {
 typedef struct GuardSession {
         Peer peer;
         uint64_t until_ms;
+        int leader_fd; /* pidfd of the session's leader; -1: it had ended before. When it ends the session's number may come again */
 } GuardSession;
 
 typedef struct GuardPeer {

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "daemon/core/guard.h"
 
 static const Peer alice = { .uid = 1000, .session = 50 }, alice_elsewhere = { .uid = 1000, .session = 51 }, bob = { .uid = 1001, .session = 50 };
@@ -77,6 +80,24 @@ static void each_wrong_try_of_a_user_waits_longer_up_to_a_limit(void **state) {
         assert_int_equal(guard_failed(&guard, &alice, now), GUARD_DELAY_MIN_MS);
 }
 
+static void a_session_that_ended_is_not_the_one_that_gets_its_number(void **state) {
+        Guard guard = { 0 };
+        Peer peer = { .uid = 1000 };
+
+        (void) state;
+        peer.session = fork();
+        if (peer.session == 0) {
+                (void) pause();
+                _exit(0);
+        }
+        assert_true(peer.session > 0);
+        guard_passed(&guard, &peer, 0);
+        assert_true(guard_permits(&guard, &peer, 0));
+        assert_return_code(kill(peer.session, SIGKILL), errno);
+        assert_int_equal(waitpid(peer.session, NULL, 0), peer.session);
+        assert_false(guard_permits(&guard, &peer, 0));
+}
+
 static void many_users_do_not_make_the_guard_forget_the_slowed_one(void **state) {
         Guard guard = { 0 };
 
@@ -95,6 +116,7 @@ int main(void) {
                 cmocka_unit_test(giving_it_again_starts_the_time_anew),
                 cmocka_unit_test(the_oldest_session_makes_room),
                 cmocka_unit_test(each_wrong_try_of_a_user_waits_longer_up_to_a_limit),
+                cmocka_unit_test(a_session_that_ended_is_not_the_one_that_gets_its_number),
                 cmocka_unit_test(many_users_do_not_make_the_guard_forget_the_slowed_one),
         };
 
