@@ -276,7 +276,7 @@ static bool adds_nothing(const Record *now, const Record *more) {
                 return false;
         if (now->clock == RECORD_CLOCK_UNSET && more->clock != RECORD_CLOCK_UNSET)
                 return false;
-        return same_content(now, more);
+        return same_adds_nothing(now, more);
 }
 
 /* --- opening --- */
@@ -690,110 +690,149 @@ static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *coun
 
 /*
  * A repeated hour. An export that begins inside it does not know that the clock had shown these times before, so its
- * records have the identities of the first time (daemon/FORMAT.md, "identity"). A record of such an hour is therefore
+ * records have the identities of the first time (daemon/FORMAT.md, "identity"). Records of such an hour are therefore
  * looked for under each epoch, and what is no copy of anything never takes another's place.
  */
-typedef struct Passes {
-        Records *records;
-        const Record *batch;
-        size_t n_batch;
-        Record *record;
-        uint32_t taken;  /* epochs that have a visible record, bit by bit: of 32, more are never used */
-        uint32_t free_of_it; /* those whose record can't be this one's */
-        int copy;        /* epoch of a visible record that says the same; -1: none */
-} Passes;
-
 enum {
-        EPOCH_AT = 8, /* in an identity: daemon/FORMAT.md */
-        N_EPOCHS = 32,
+        EPOCH_AT = 8,  /* in an identity: daemon/FORMAT.md */
+        N_EPOCHS = 32, /* more are left as they come */
 };
 
-static bool same_but_epoch(const uint8_t a[static RECORD_IDENTITY_SIZE], const uint8_t b[static RECORD_IDENTITY_SIZE]) {
-        return memcmp(a, b, EPOCH_AT) == 0 && memcmp(a + EPOCH_AT + 2, b + EPOCH_AT + 2, RECORD_IDENTITY_SIZE - EPOCH_AT - 2) == 0;
+/* What is visible of one place but for the epoch, and the records of a batch that belong there. */
+typedef struct Passes {
+        Record *members[N_EPOCHS];
+        size_t n_members;
+        uint32_t there;            /* epochs that have a visible record, bit by bit */
+        uint32_t given;            /* epochs that a member has */
+        uint8_t pass[N_EPOCHS];    /* of what is there */
+        bool is_own[N_EPOCHS];     /* stored by the running import */
+        uint32_t is_same[N_EPOCHS]; /* members that add nothing to it but their pass, bit by bit */
+} Passes;
+
+static bool same_but_epoch(const Record *a, const Record *b) {
+        return a->kind == b->kind && a->local_ms == b->local_ms && memcmp(a->identity, b->identity, EPOCH_AT) == 0 &&
+               memcmp(a->identity + EPOCH_AT + 2, b->identity + EPOCH_AT + 2, RECORD_IDENTITY_SIZE - EPOCH_AT - 2) == 0;
+}
+
+static unsigned epoch_of(const Record *record) {
+        return get_le16(record->identity + EPOCH_AT);
 }
 
 static uint8_t pass_of(const Record *record) {
         return record->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
 }
 
-/* Whether another record of the batch has this identity by itself. */
-static bool is_anothers(const Passes *p, unsigned epoch) {
-        for (size_t i = 0; i < p->n_batch; i++) {
-                const Record *other = &p->batch[i];
+static void passes_add(Passes *p, const Records *records, const Record *there) {
+        unsigned epoch = epoch_of(there);
 
-                if (other != p->record && other->kind == p->record->kind && other->local_ms == p->record->local_ms &&
-                    get_le16(other->identity + EPOCH_AT) == epoch && same_but_epoch(other->identity, p->record->identity))
-                        return true;
-        }
-        return false;
-}
-
-static void look_at(Passes *p, const Record *there) {
-        unsigned epoch = get_le16(there->identity + EPOCH_AT);
-        bool own = there->import == p->records->import, is_same = same_content(there, p->record);
-        uint8_t pass = pass_of(there), mine = pass_of(p->record);
-
-        if (epoch >= N_EPOCHS)
+        /* of an identity the latest import comes first: what follows is superseded */
+        if (epoch >= N_EPOCHS || p->there >> epoch & 1)
                 return;
-        p->taken |= UINT32_C(1) << epoch;
-        if (is_same && (!pass || !mine || pass == mine) && (!own || pass == mine) && !is_anothers(p, epoch) && p->copy < 0)
-                p->copy = (int) epoch;
-        /* what is known of the pass may correct what is not, never the other way round */
-        if (!is_same && (pass != mine) && !(mine && !pass && !own))
-                p->free_of_it |= UINT32_C(1) << epoch;
-        if (!is_same && !pass && !mine)
-                p->free_of_it |= UINT32_C(1) << epoch;
-        if (is_same && pass && mine && pass != mine)
-                p->free_of_it |= UINT32_C(1) << epoch;
+        p->there |= UINT32_C(1) << epoch;
+        p->pass[epoch] = pass_of(there);
+        p->is_own[epoch] = there->import == records->import;
+        for (size_t i = 0; i < p->n_members; i++)
+                if (same_adds_nothing(there, p->members[i]))
+                        p->is_same[epoch] |= UINT32_C(1) << i;
 }
 
-static int find_passes(Passes *p) {
-        cleanup(db_resetp) DbStatement *statement = p->records->from;
-        uint8_t zero[RECORD_IDENTITY_SIZE] = { 0 };
-        Record there, last = { 0 };
-        bool row = false;
+static int find_passes(Records *records, Passes *p) {
+        cleanup(db_resetp) DbStatement *statement = records->from;
+        uint8_t begin[RECORD_IDENTITY_SIZE] = { 0 };
+        const Record *place = p->members[0];
         int r;
 
-        memcpy(zero, p->record->identity, EPOCH_AT);
-        db_bind_int(statement, 1, p->record->kind);
-        db_bind_int(statement, 2, p->record->local_ms);
-        db_bind_blob(statement, 3, zero, sizeof(zero));
+        memcpy(begin, place->identity, EPOCH_AT);
+        db_bind_int(statement, 1, place->kind);
+        db_bind_int(statement, 2, place->local_ms);
+        db_bind_blob(statement, 3, begin, sizeof(begin));
         for (;;) {
+                Record there;
+                bool row = false;
+
                 r = db_step(statement, &row);
                 if (r || !row)
                         return r;
-                r = read_row(p->records, statement, p->record->kind, &there);
+                r = read_row(records, statement, place->kind, &there);
                 if (r)
                         return r;
-                if (there.local_ms != p->record->local_ms || memcmp(there.identity, zero, EPOCH_AT) != 0)
+                if (there.local_ms != place->local_ms || memcmp(there.identity, begin, EPOCH_AT) != 0)
                         return 0;
-                if (!same_but_epoch(there.identity, p->record->identity) ||
-                    (there.import != p->records->import && !is_done(p->records, there.import)))
+                if (same_but_epoch(&there, place) && (there.import == records->import || is_done(records, there.import)))
+                        passes_add(p, records, &there);
+        }
+}
+
+/* Whether a member is a copy of what is there, or knows more of the same. */
+static bool is_copy(const Passes *p, size_t member, unsigned epoch) {
+        uint8_t pass = p->pass[epoch], mine = pass_of(p->members[member]);
+
+        if (!(p->there >> epoch & 1) || p->given >> epoch & 1 || !(p->is_same[epoch] >> member & 1))
+                return false;
+        return pass == mine || (!p->is_own[epoch] && (!pass || !mine));
+}
+
+/* Whether a member may take its own epoch: nothing is there, or what it corrects. */
+static bool is_free(const Passes *p, size_t member, unsigned epoch) {
+        uint8_t pass = p->pass[epoch], mine = pass_of(p->members[member]);
+
+        if (epoch >= N_EPOCHS)
+                return true;
+        if (p->given >> epoch & 1)
+                return false;
+        return !(p->there >> epoch & 1) || (mine && mine == pass) || (mine && !pass && !p->is_own[epoch]);
+}
+
+static void give_epochs(Passes *p) {
+        bool is_given[N_EPOCHS] = { false };
+
+        /* copies first, those under their own epoch before others */
+        for (unsigned try = 0; try < 2; try++) {
+                for (size_t i = 0; i < p->n_members; i++) {
+                        unsigned own = epoch_of(p->members[i]), epoch = try == 0 ? own : 0;
+
+                        while (!is_given[i] && epoch < N_EPOCHS && !is_copy(p, i, epoch) && try != 0)
+                                epoch++;
+                        if (is_given[i] || epoch >= N_EPOCHS || !is_copy(p, i, epoch))
+                                continue;
+                        put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                        p->given |= UINT32_C(1) << epoch;
+                        is_given[i] = true;
+                }
+        }
+        for (size_t i = 0; i < p->n_members; i++) {
+                unsigned epoch = epoch_of(p->members[i]);
+
+                if (is_given[i])
                         continue;
-                if (last.local_ms && memcmp(last.identity, there.identity, sizeof(last.identity)) == 0)
-                        continue; /* superseded */
-                last = there;
-                look_at(p, &there);
+                if (!is_free(p, i, epoch))
+                        for (epoch = 0; epoch < N_EPOCHS - 1 && ((p->there | p->given) >> epoch & 1);)
+                                epoch++;
+                put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                if (epoch < N_EPOCHS)
+                        p->given |= UINT32_C(1) << epoch;
         }
 }
 
 static int tell_passes_apart(Records *records, Record *batch, size_t n_batch) {
+        uint8_t is_settled[RECORDS_BATCH_MAX] = { 0 };
+
         for (size_t i = 0; i < n_batch; i++) {
-                Passes p = { .records = records, .batch = batch, .n_batch = n_batch, .record = &batch[i], .copy = -1 };
-                unsigned epoch = get_le16(batch[i].identity + EPOCH_AT);
+                Passes p = { 0 };
                 int r;
 
-                if (!pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS)
+                if (is_settled[i] || (!pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS))
                         continue;
-                r = find_passes(&p);
+                for (size_t k = 0; k < n_batch && p.n_members < N_EPOCHS; k++) {
+                        if (is_settled[k] || !same_but_epoch(&batch[i], &batch[k]))
+                                continue;
+                        p.members[p.n_members++] = &batch[k];
+                        is_settled[k] = 1;
+                }
+                r = find_passes(records, &p);
                 if (r)
                         return r;
-                if (p.copy >= 0)
-                        epoch = (unsigned) p.copy;
-                else if (epoch < N_EPOCHS && p.free_of_it >> epoch & 1)
-                        for (epoch = 0; epoch + 1 < N_EPOCHS && (p.taken >> epoch & 1 || is_anothers(&p, epoch));)
-                                epoch++;
-                put_le16(batch[i].identity + EPOCH_AT, (uint16_t) epoch);
+                give_epochs(&p);
         }
         return 0;
 }

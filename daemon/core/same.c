@@ -24,10 +24,19 @@ static bool same_glucose(int32_t mgdl_milli, unsigned mgdl_decimals, int32_t mmo
         return llabs(mgdl_milli - converted) <= slack;
 }
 
-static bool same_field(const Field *a, const Field *b) {
-        if (a->id != b->id || a->milli != b->milli || a->number != b->number || a->n_text != b->n_text)
-                return false;
-        return a->n_text == 0 || memcmp(a->text, b->text, a->n_text) == 0;
+/* What several rows said of one event is joined with a separator: an export that ends among these rows has only the first. */
+static bool is_joined(unsigned id) {
+        return id == FIELD_GLUCOSE_SOURCE || id == FIELD_EXTRA;
+}
+
+static bool adds_text(const Field *now, const Field *more) {
+        if (more->n_text > now->n_text || (more->n_text > 0 && memcmp(now->text, more->text, more->n_text) != 0))
+                return true;
+        return more->n_text < now->n_text && (!is_joined(now->id) || (now->text[more->n_text] != ',' && now->text[more->n_text] != '\t'));
+}
+
+static bool adds_field(const Field *now, const Field *more) {
+        return now->milli != more->milli || now->number != more->number || adds_text(now, more);
 }
 
 static unsigned glucose_unit(const Record *record) {
@@ -44,52 +53,50 @@ static bool is_glucose_field(unsigned id) {
         return id == FIELD_SENSITIVITY || id == FIELD_TARGET_LOW || id == FIELD_TARGET_HIGH || id == FIELD_GLUCOSE_INPUT;
 }
 
-/* The fields of @mgdl and @mmol one by one: a payload does not say decimals, so those that an export may have printed are allowed for. */
-static bool same_converted(const Record *mgdl, const Record *mmol) {
-        size_t at = 0, other_at = 0;
-        Field a, b;
-
-        for (;;) {
-                bool has_a = record_field_next(mgdl->payload, mgdl->n_payload, &at, &a);
-                bool has_b = record_field_next(mmol->payload, mmol->n_payload, &other_at, &b);
-
-                if (!has_a || !has_b)
-                        return has_a == has_b;
-                if (a.id != b.id)
-                        return false;
-                if (a.id == FIELD_GLUCOSE_UNIT)
-                        continue;
-                if (is_glucose_field(a.id) ? !same_glucose(a.milli, 0, b.milli, 1) : !same_field(&a, &b))
-                        return false;
-        }
+/* A payload does not say decimals, so those that an export may have printed are allowed for. */
+static bool adds_glucose(const Field *now, unsigned now_unit, const Field *more) {
+        return now_unit == TOKEN_MG_DL ? !same_glucose(now->milli, 0, more->milli, 1) : !same_glucose(more->milli, 0, now->milli, 1);
 }
 
-static bool same_payload(const Record *a, const Record *b) {
-        unsigned unit_a, unit_b;
+/* Whether @more has a field that @now has not, or has otherwise. */
+static bool adds_payload(const Record *now, const Record *more) {
+        size_t at = 0, more_at = 0;
+        unsigned now_unit, more_unit;
+        bool is_converted;
+        Field there, field;
 
-        if (a->n_payload == b->n_payload && (a->n_payload == 0 || memcmp(a->payload, b->payload, a->n_payload) == 0))
-                return true;
-        if (a->kind != RECORD_WIZARD)
+        if (now->n_payload == more->n_payload && (now->n_payload == 0 || memcmp(now->payload, more->payload, now->n_payload) == 0))
                 return false;
 
-        unit_a = glucose_unit(a);
-        unit_b = glucose_unit(b);
-        if (unit_a == TOKEN_MG_DL && unit_b == TOKEN_MMOL_L)
-                return same_converted(a, b);
-        return unit_a == TOKEN_MMOL_L && unit_b == TOKEN_MG_DL && same_converted(b, a);
+        now_unit = glucose_unit(now);
+        more_unit = glucose_unit(more);
+        is_converted = now_unit && more_unit && now_unit != more_unit;
+        while (record_field_next(more->payload, more->n_payload, &more_at, &field)) {
+                do
+                        if (!record_field_next(now->payload, now->n_payload, &at, &there))
+                                return true;
+                while (there.id < field.id);
+                if (there.id != field.id)
+                        return true;
+                if (is_converted && field.id == FIELD_GLUCOSE_UNIT)
+                        continue;
+                if (is_converted && is_glucose_field(field.id) ? adds_glucose(&there, now_unit, &field) : adds_field(&there, &field))
+                        return true;
+        }
+        return false;
 }
 
-bool same_content(const Record *a, const Record *b) {
+bool same_adds_nothing(const Record *now, const Record *more) {
         static const uint8_t passes = RECORD_FIRST_PASS | RECORD_SECOND_PASS;
 
-        if ((a->flags & ~passes) != (b->flags & ~passes) || !same_payload(a, b))
+        if ((now->flags & ~passes) != (more->flags & ~passes) || adds_payload(now, more))
                 return false;
-        if (a->unit == b->unit)
-                return a->value_milli == b->value_milli;
-        if (!is_glucose(a->unit) || !is_glucose(b->unit))
+        if (now->unit == more->unit)
+                return now->value_milli == more->value_milli;
+        if (!is_glucose(now->unit) || !is_glucose(more->unit))
                 return false;
-        if (!(a->flags & RECORD_HAS_VALUE))
+        if (!(now->flags & RECORD_HAS_VALUE))
                 return true;
-        return a->unit == RECORD_UNIT_MG_DL ? same_glucose(a->value_milli, a->decimals, b->value_milli, b->decimals)
-                                            : same_glucose(b->value_milli, b->decimals, a->value_milli, a->decimals);
+        return now->unit == RECORD_UNIT_MG_DL ? same_glucose(now->value_milli, now->decimals, more->value_milli, more->decimals)
+                                              : same_glucose(more->value_milli, more->decimals, now->value_milli, now->decimals);
 }

@@ -7,9 +7,11 @@
 #include "policy/record.h"
 
 /**
- * same_content() - value, codes and payload; not the decimals, which say how an export printed it, nor source and times
+ * same_adds_nothing() - whether @more says nothing that @now does not say: value, codes and payload
  *
- * Where one is in mg/dL and the other in mmol/L, numbers are the same when the device can have meant one glucose: as far
- * apart as rounding to the printed digits explains, and the two factors in use (18 and 18.0182).
+ * Decimals say how an export printed it, source and times are not looked at. An export may end or begin among the rows
+ * of one event and lack some of its fields: then it adds nothing; one with more fields does. Where one is in mg/dL and
+ * the other in mmol/L, numbers are the same when the device can have meant one glucose: as far apart as rounding to the
+ * printed digits explains, and the two factors in use (18 and 18.0182).
  */
-bool same_content(const Record *a, const Record *b);
+bool same_adds_nothing(const Record *now, const Record *more);

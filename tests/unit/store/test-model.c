@@ -43,7 +43,7 @@ static unsigned below(Model *model, unsigned n) { /* xorshift32 */
 }
 
 static Record record_of(int key, int content) {
-        static const uint8_t payloads[2][5] = { { FIELD_ISIG, 1, 2, 3, 4 }, { FIELD_ISIG, 9, 9, 9, 9 } };
+        static const uint8_t payloads[3][5] = { { FIELD_ISIG, 5, 5, 5, 5 }, { FIELD_ISIG, 1, 2, 3, 4 }, { FIELD_ISIG, 9, 9, 9, 9 } };
         Record record = {
                 .kind = kinds[key / (N_TIMES * N_IDENTITIES)],
                 .flags = RECORD_HAS_VALUE,
@@ -53,10 +53,8 @@ static Record record_of(int key, int content) {
         };
 
         record.identity[3] = (uint8_t) (key % N_IDENTITIES);
-        if (content % 3 > 0) {
-                record.payload = payloads[content % 3 - 1];
-                record.n_payload = 5;
-        }
+        record.payload = payloads[content % 3];
+        record.n_payload = 5;
         return record;
 }
 
@@ -67,7 +65,7 @@ static int key_of_record(const Record *record) {
 }
 
 static int content_of(const Record *record) {
-        return record->value_milli * 3 + (record->n_payload == 0 ? 0 : record->payload[1] == 1 ? 1 : 2);
+        return record->value_milli * 3 + (record->payload[1] == 5 ? 0 : record->payload[1] == 1 ? 1 : 2);
 }
 
 static void import_some(Model *model) {

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Properties of imports, over variants of random truths: properties.py IMPORT-WALLET CASES [SEED]
+
+Any variant of one truth gives the same wallet. The order of files makes no difference, and what overlaps adds nothing.
+An import that is undone never was. An export in the other unit adds nothing. Other zones are as if they always had been.
+"""
+
+import collections
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'data'))
+from variants import DAY, Truth, Variant  # noqa: E402
+
+ZONES = ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'UTC', 'Australia/Lord_Howe')
+
+
+class Undecidable(Exception):
+        """A spreadsheet's dates that really could be either: refused, as it should be."""
+
+
+class Store:
+        def __init__(self, program, folder):
+                self.folder = folder
+                self.process = subprocess.Popen([program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def ask(self, line):
+                self.process.stdin.write(line + '\n')
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline().strip()
+                assert answer, f'no answer to {line}'
+                return answer
+
+        def new(self, zone='Europe/Berlin'):
+                self.ask(f'new {zone}')
+
+        def load(self, data, variant):
+                """(id, new, duplicates, corrected, rejected)"""
+                path = os.path.join(self.folder, 'export.csv')
+                with open(path, 'wb') as f:
+                        f.write(data)
+                answer = self.ask(f'import {path}')
+                if answer.startswith('refused') and variant.is_spreadsheet() and "can't be told apart" in answer:
+                        raise Undecidable
+                assert answer.startswith('done'), f'{answer}: {variant}'
+                return [int(word) for word in answer.split()[1:]]
+
+        def sum(self):
+                return self.ask('sum')
+
+        def show(self):
+                lines = []
+                self.process.stdin.write('show\n')
+                self.process.stdin.flush()
+                while True:
+                        line = self.process.stdout.readline()
+                        if len(line.split()) == 2 and len(line.split()[1]) == 32:
+                                return lines
+                        lines.append(line)
+
+
+def base(store, truth, zone='Europe/Berlin'):
+        store.new(zone)
+        plain = Variant(random.Random(0), plain=True)
+        store.load(plain.bytes(truth), plain)
+        return store.sum()
+
+
+def same(store, truth, expected, what):
+        if store.sum() == expected:
+                return
+        got = store.show()
+        base(store, truth)
+        wanted = store.show()
+        print('only there:', *list((collections.Counter(got) - collections.Counter(wanted)).elements())[:5], sep='\n  ')
+        print('missing:', *list((collections.Counter(wanted) - collections.Counter(got)).elements())[:5], sep='\n  ')
+        raise AssertionError(what)
+
+
+def a_variant_is_the_same_wallet(store, r, truth):
+        expected = base(store, truth)
+        variant = Variant(r)
+        store.new()
+        store.load(variant.bytes(truth), variant)
+        same(store, truth, expected, str(variant))
+        # and adds nothing to the plain one, or the plain one to it
+        plain = Variant(r, plain=True)
+        _, new, _, corrected, _ = store.load(plain.bytes(truth), plain)
+        assert (new, corrected) == (0, 0), (new, corrected, str(variant))
+
+
+def files_that_overlap_are_the_whole_in_any_order(store, r, truth):
+        expected = base(store, truth)
+        n = r.randrange(2, 5)
+        cuts = sorted(r.randrange(DAY, truth.end() - DAY) for _ in range(n - 1))
+        if truth.switch is not None:
+                cuts[r.randrange(n - 1)] = truth.switch + r.randrange(-3600, 3600)  # inside the repeated hour
+                cuts.sort()
+        # a meter's echo that stands alone would be a reading of its own: cuts are moved before such a group
+        echo = sorted((at, group) for at, _, _, group, fields in truth.rows if 'bg_source' in fields)
+        begins = {}
+        for at, group in echo:
+                begins.setdefault(group, at)
+        clean = []
+        for cut in cuts:
+                for group, at in begins.items():
+                        if at < cut <= at + 900:
+                                cut = at
+                clean.append(cut)
+        ranges = list(zip([0, *clean], [*clean, truth.end()]))
+        files = [(max(0, begin - r.choice((0, 3600, DAY))) if begin else 0, end) for begin, end in ranges]
+        files = [(next((at for group, at in begins.items() if at < begin <= at + 900), begin), end) for begin, end in files]
+        r.shuffle(files)
+        store.new()
+        variants = [Variant(r) for _ in files]
+        for (begin, end), variant in zip(files, variants):
+                store.load(variant.bytes(truth, begin, end), variant)
+        # a bolus that was selected in one file and delivered in the next is whole once a file has both: as a last one does
+        plain = Variant(r, plain=True)
+        store.load(plain.bytes(truth), plain)
+        same(store, truth, expected, f'{files}\n' + '\n'.join(map(str, variants)))
+        for (begin, end), variant in zip(files, variants):
+                _, new, _, corrected, _ = store.load(variant.bytes(truth, begin, end), variant)
+                assert (new, corrected) == (0, 0), (new, corrected, begin, end, str(variant))
+
+
+def an_import_that_is_undone_never_was(store, r, truth):
+        cut_a, cut_b = sorted(r.randrange(DAY, truth.end() - DAY) for _ in range(2))
+        before_a, before_b, all_groups = truth.group_cut(cut_a), truth.group_cut(cut_b), truth.group_cut(truth.end())
+        if truth.switch is not None:
+                return  # what an export does not know of a repeated hour it may learn from another
+        files = [(before_b, Variant(r)), (all_groups - before_a, Variant(r)), (all_groups, Variant(r))]
+        r.shuffle(files)
+        gone = r.randrange(len(files))
+        for groups, variant in files:
+                variant.trailing_zeros = False  # the same decimals: they are not compared, and stay as they were seen first
+
+        store.new()
+        for i, (groups, variant) in enumerate(files):
+                if i != gone:
+                        store.load(variant.bytes(truth, groups=groups), variant)
+        expected = store.sum()
+
+        store.new()
+        ids = [store.load(variant.bytes(truth, groups=groups), variant)[0] for groups, variant in files]
+        whole = store.sum()
+        store.ask(f'undo {ids[gone]}')
+        assert store.sum() == expected, f'undo {gone} of {len(files)}\n' + '\n'.join(str(variant) for _, variant in files)
+        groups, variant = files[gone]
+        store.load(variant.bytes(truth, groups=groups), variant)
+        assert store.sum() == whole, 'once more'
+        for i in ids:
+                if i != ids[gone]:
+                        store.ask(f'undo {i}')
+        store.ask(f'undo {ids[-1] + 1}')
+        assert store.sum().startswith('0 '), 'all undone'
+
+
+def the_other_unit_adds_nothing(store, r, truth):
+        units = ['mg/dL', 'mmol/L']
+        r.shuffle(units)
+        first, second = (Variant(r, unit=unit) for unit in units)
+        store.new()
+        store.load(first.bytes(truth), first)
+        before = store.sum()
+        _, new, _, corrected, _ = store.load(second.bytes(truth), second)
+        if (new, corrected) != (0, 0):
+                print(*store.show()[:8])
+        assert (new, corrected) == (0, 0), (new, corrected, str(first), str(second))
+        assert store.sum() == before
+
+
+def other_zones_are_as_if_they_always_had_been(store, r, truth):
+        if truth.switch is not None:
+                return
+        zones = r.sample(ZONES, 2)
+        day = truth.start.date().isoformat()
+        spec = f'{zones[1]};{day}={r.choice(ZONES)}' if r.random() < 0.5 else zones[1]
+        variant = Variant(r)
+        store.new(spec)
+        store.load(variant.bytes(truth), variant)
+        expected = store.sum()
+        store.new(zones[0])
+        store.load(variant.bytes(truth), variant)
+        store.ask(f'zones {spec}')
+        assert store.sum() == expected, (zones, spec)
+
+
+PROPERTIES = (a_variant_is_the_same_wallet, files_that_overlap_are_the_whole_in_any_order, an_import_that_is_undone_never_was,
+              the_other_unit_adds_nothing, other_zones_are_as_if_they_always_had_been)
+
+
+def main():
+        program, n, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
+        begun, n_of, n_refused = time.monotonic(), collections.Counter(), 0
+        with tempfile.TemporaryDirectory(dir='/dev/shm' if os.access('/dev/shm', os.W_OK) else None) as folder:
+                store = Store(program, folder)
+                for case in range(seed, seed + n):
+                        r = random.Random(case)
+                        check = PROPERTIES[case % len(PROPERTIES)]
+                        try:
+                                check(store, r, Truth(case, back=r.random() < 0.2))
+                                n_of[check.__name__] += 1
+                        except Undecidable:
+                                n_refused += 1
+                        except AssertionError:
+                                print(f'case {case} of {check.__name__}: try properties.py {program} 1 {case}')
+                                raise
+        for name, count in n_of.items():
+                print(f'{count:6} {name}')
+        print(f'{n_refused:6} refused because day and month could be either; {time.monotonic() - begun:.0f} s')
+        assert n_refused * 5 < n or n < 20
+        return 0
+
+
+sys.exit(main())
