@@ -77,8 +77,16 @@ static const char *requestor(const ParadigmEntry *e) {
         return words[e->bytes[at] >> 5];
 }
 
-/* The record's bytes, so that nothing of it is lost. */
-static void set_raw(Map *m, Draft *draft, const char *name) {
+/*
+ * CareLink's name. What is decoded whole says no more than an export does, so that a record which that path brought
+ * first stays as it is.
+ */
+static void set_raw(Draft *draft, const char *name) {
+        set_text(draft, FIELD_RAW_TYPE, name);
+}
+
+/* The same with the record's bytes, where not all of them are understood. */
+static void set_bytes(Map *m, Draft *draft, const char *name) {
         const ParadigmEntry *e = entry(m);
         char hex[2 * 255 + 1];
 
@@ -131,7 +139,7 @@ static int map_bolus(Map *m, const Rule *rule) {
         if (m->is_large)
                 (void) draft_milli(draft, FIELD_UNABSORBED, insulin(m, paradigm_be16(b + 5)));
         key(draft, record_token_name(token));
-        set_raw(m, draft, is_square ? "BolusSquare" : "BolusNormal");
+        set_raw(draft, is_square ? "BolusSquare" : "BolusNormal");
         return put(m, draft);
 }
 
@@ -145,7 +153,7 @@ static int map_basal(Map *m, const Rule *rule) {
         (void) draft_uint(draft, FIELD_INDEX, b[1]);
         (void) draft_uint(draft, FIELD_START_S, b[7] * (uint32_t) HALF_HOUR_S);
         key(draft, "rate");
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -169,7 +177,7 @@ static int map_temp_basal(Map *m, const Rule *rule) {
                 draft_value(draft, RECORD_UNIT_INSULIN_PER_HOUR, pump_number((int32_t) (((b[7] & 7u) << 8) | b[1]) * 25));
         set_text(draft, FIELD_ORIGIN, requestor(e));
         key(draft, name);
-        set_raw(m, draft, name);
+        set_raw(draft, name);
         if (duration && duration->op == 0x16 && duration->local_ms == e->local_ms)
                 (void) draft_uint(draft, FIELD_DURATION_S, duration->bytes[1] * (uint32_t) HALF_HOUR_S);
         r = put(m, draft);
@@ -186,7 +194,7 @@ static int map_temp_duration(Map *m, const Rule *rule) {
         (void) draft_uint(draft, FIELD_DURATION_S, entry(m)->bytes[1] * (uint32_t) HALF_HOUR_S);
         set_text(draft, FIELD_ORIGIN, requestor(entry(m)));
         key(draft, rule->name);
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -204,7 +212,7 @@ static int map_suspend(Map *m, const Rule *rule) {
         set_text(draft, FIELD_REASON, is_resume ? "normal_pumping" : reason == 0 ? "user_suspend" : reasons[reason]);
         set_text(draft, FIELD_ORIGIN, requestor(e));
         key(draft, is_resume ? "resume" : "suspend");
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -298,7 +306,7 @@ static int map_wizard(Map *m, const Rule *rule) {
         (void) draft_milli(draft, FIELD_FOOD_ESTIMATE, w.food_milli);
         (void) draft_milli(draft, FIELD_UNABSORBED, w.active_milli);
         set_unabsorbed(m, draft);
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         r = put(m, draft);
 
         if (r == 0 && carbs_milli > 0) {
@@ -357,7 +365,7 @@ static int map_meter(Map *m, const Rule *rule) {
         set_glucose(draft, meter_glucose(e), false);
         set_text(draft, FIELD_GLUCOSE_SOURCE, has_twin(m) ? "BGReceived,CalBGForPH" : rule->name);
         (void) draft_text(draft, FIELD_LINKED_METER, pump_text(m->pump, "#%02X%02X%02X", e->bytes[7], e->bytes[8], e->bytes[9]));
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -370,7 +378,7 @@ static int map_pump_glucose(Map *m, const Rule *rule) {
         draft = pump_draft(m->pump, RECORD_FINGERSTICK);
         set_glucose(draft, pump_glucose(e), pump_glucose_is_mmol(e));
         set_text(draft, FIELD_GLUCOSE_SOURCE, rule->name);
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -417,17 +425,20 @@ static int map_alarm(Map *m, const Rule *rule) {
         Draft *draft = pump_draft(m->pump, RECORD_ALARM);
 
         (void) draft_uint(draft, FIELD_CODE, code);
-        if (e->op == 0x06)
+        if (e->op == 0x06) {
                 set_text(draft, FIELD_TEXT_DEVICE, word(pump_alarms, N_ELEMENTS(pump_alarms), code));
+                (void) draft_text(draft, FIELD_RAW_VALUES, pump_text(m->pump, "RAW_MODULE=%u, LINE_NUM=%u", (e->bytes[6] & 0xe0u) >> 2 | e->bytes[7] >> 5,
+                                                                             paradigm_be16(e->bytes + 2)));
+        }
         if (e->op == 0x0b) {
                 set_text(draft, FIELD_TEXT_DEVICE, word(sensor_alarms, N_ELEMENTS(sensor_alarms), code));
-                (void) draft_text(draft, FIELD_EXTRA, pump_text(m->pump, "glucose=%u", e->bytes[2] | (e->bytes[7] & 0x80u) << 1));
+                (void) draft_text(draft, FIELD_RAW_VALUES, pump_text(m->pump, "AMOUNT=%u, ACTION_REQUESTOR=sensor", e->bytes[2] | (e->bytes[7] & 0x80u) << 1));
         }
         if (e->op == 0x0c)
                 (void) draft_token(draft, FIELD_CLEARED, TOKEN_YES);
         key(draft, rule->name);
         draft_key(draft, (const char *) &code, sizeof(code));
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -440,7 +451,10 @@ static Draft *event(Map *m, const char *name, TokenId token, const char *values)
         set_text(draft, FIELD_TEXT_DEVICE, values[0] ? values : NULL);
         key(draft, name);
         key(draft, values);
-        set_raw(m, draft, name);
+        if (name[0] >= 'a')
+                set_bytes(m, draft, name);
+        else
+                set_raw(draft, name);
         return draft;
 }
 
@@ -482,7 +496,10 @@ static int map_daily_total(Map *m, const Rule *rule) {
 
 /* Sums of what the other records say one by one: kept as bytes. */
 static int map_sums(Map *m, const Rule *rule) {
-        return put(m, event(m, rule->name, TOKEN_OTHER, ""));
+        Draft *draft = event(m, rule->name, TOKEN_OTHER, "");
+
+        set_bytes(m, draft, rule->name);
+        return put(m, draft);
 }
 
 static int map_reservoir(Map *m, const Rule *rule) {
@@ -534,7 +551,7 @@ static int map_meal(Map *m, const Rule *rule) {
         (void) draft_token(draft, FIELD_MARKER_TYPE, TOKEN_MEAL);
         set_text(draft, FIELD_ORIGIN, requestor(entry(m)));
         key(draft, rule->name);
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         return put(m, draft);
 }
 
@@ -550,7 +567,7 @@ static int map_marker(Map *m, const Rule *rule) {
         key(draft, rule->name);
         if (is_insulin)
                 draft_value(draft, RECORD_UNIT_INSULIN, pump_number(milli));
-        set_raw(m, draft, rule->name);
+        set_raw(draft, rule->name);
         r = put(m, draft);
         if (r || !is_insulin)
                 return r;
@@ -607,7 +624,10 @@ static int map_setting(Map *m, const Rule *rule) {
         else
                 set_text(draft, FIELD_SETTING_VALUE, value);
         key(draft, rule->name);
-        set_raw(m, draft, rule->name);
+        if (rule->format)
+                set_raw(draft, rule->name);
+        else
+                set_bytes(m, draft, rule->name);
         return put(m, draft);
 }
 

@@ -154,8 +154,8 @@ CSV = {
     "GlucoseSensorData": ("cgm", reading),
     "GlucoseSensorDataLow": ("cgm", lambda v: {"isig": milli(v["ISIG"]), "flags": 2}),
     "GlucoseSensorDataHigh": ("cgm", lambda v: {"isig": milli(v["ISIG"]), "flags": 4}),
-    "AlarmPump": ("alarm", lambda v: {"code": int(v["RAW_TYPE"])}),
-    "AlarmSensor": ("alarm", lambda v: {"code": int(v["ALARM_TYPE"]), "extra": f"glucose={v['AMOUNT']}"}),
+    "AlarmPump": ("alarm", lambda v: {"code": int(v["RAW_TYPE"]), "raw_values": f"RAW_MODULE={v['RAW_MODULE']}, LINE_NUM={v['LINE_NUM']}"}),
+    "AlarmSensor": ("alarm", lambda v: {"code": int(v["ALARM_TYPE"]), "raw_values": f"AMOUNT={v['AMOUNT']}, ACTION_REQUESTOR=sensor"}),
     "ClearAlarm": ("alarm", lambda v: {"code": int(v["ALARM_TYPE"]), "cleared": "yes"}),
     "Prime": ("device_event", lambda v: {"value_milli": milli(v["AMOUNT"]), "programmed": milli(v["PROGRAMMED_AMOUNT"]), "text_device": v["PRIME_TYPE"], "origin": v["ACTION_REQUESTOR"]}),
     "Rewind": ("device_event", lambda v: {"type": "rewind", "origin": v["ACTION_REQUESTOR"]}),
@@ -257,7 +257,7 @@ def compare_csv(program, model, serial, zone, path, folder):
         order = lambda d: (d.get("value_milli") or 0, str(d.get("type")), d.get("programmed") or 0, d.get("code") or 0)
         fields = set().union(*want)
         if "value_milli" not in fields:
-            order = lambda d: (str(d.get("type")), d.get("code") or 0, str(d.get("text_device")), str(d.get("extra")), str(d.get("setting_value")))
+            order = lambda d: (str(d.get("type")), d.get("code") or 0, str(d.get("text_device")), str(d.get("raw_values")), str(d.get("setting_value")))
         for w, h in zip(sorted(want, key=order), sorted(have, key=order)):
             for name in w:
                 if name == "isig" and "isig" not in h:
@@ -273,6 +273,28 @@ ECC1_MODELS = {"512": "512", "515": "515", "522": "522", "523": "523", "551": "5
 
 def go_duration(text):
     return sum(float(n) * {"h": 3600, "m": 60, "s": 1}[u] for n, u in re.findall(r"([\d.]+)([hms])", text))
+
+
+NAMES = {  # opcode: what its records are called
+    0x01: ("BolusNormal", "BolusSquare"), 0x03: ("Prime",), 0x06: ("AlarmPump",), 0x07: ("ResultDailyTotal",), 0x0a: ("CalBGForPH",),
+    0x0b: ("AlarmSensor",), 0x0c: ("ClearAlarm",), 0x2f: ("BolusWizardBolusEstimate",), 0x33: ("ChangeTempBasal", "ChangeTempBasalPercent"),
+    0x34: ("JournalEntryPumpLowReservoir",), 0x39: ("BGReceived",), 0x3f: ("BGReceived",), 0x40: ("JournalEntryMealMarker",),
+    0x42: ("JournalEntryInsulinMarker",), 0x5b: ("BolusWizardBolusEstimate",), 0x7b: ("BasalProfileStart",),
+}
+
+
+def record_of(objects):
+    """Finds the record of an entry, where there is no other like it in that second."""
+    by_place = collections.defaultdict(list)
+    for o in objects:
+        if o["event"] == "record" and not o["extra"]:
+            by_place[o["local_ms"], o["fields"].get("raw_type")].append(o)
+    entries = collections.Counter((o["local_ms"], o["op"]) for o in objects if o["event"] == "entry")
+
+    def find(entry):
+        found = [r for name in NAMES.get(entry["op"], ()) for r in by_place[entry["local_ms"], name]]
+        return found[0] if len(found) == 1 and entries[entry["local_ms"], entry["op"]] == 1 else None
+    return find
 
 
 def ecc1_info(kind, info, r, where):
@@ -361,10 +383,7 @@ def compare_ecc1(program):
                 open(page, "wb").write(data + crc16(data).to_bytes(2, "big"))
                 objects = dump(program, model, "123456", "America/New_York", [f"h:{page}"])
                 entries = [o for o in objects if o["event"] == "entry"]
-                by_hex = collections.defaultdict(list)
-                for o in objects:
-                    if o["event"] == "record" and not o["extra"]:
-                        by_hex[o["fields"].get("raw_values", "")].append(o)
+                find = record_of(objects)
                 compare("records of a page", len(entries), len(records), name)
                 for ours, theirs in zip(entries, records):
                     where = f"{name} at {ours['at']}"
@@ -373,9 +392,9 @@ def compare_ecc1(program):
                         compare("time", None, theirs.get("Time"), where)
                     else:
                         compare("time", local(ours["local_ms"]).replace(" ", "T"), theirs["Time"][:19], where)
-                    found = by_hex.get("bytes=" + ours["hex"])
+                    found = find(ours)
                     if found and theirs.get("Info") is not None:
-                        ecc1_info(theirs["Type"], theirs["Info"], found[0], where)
+                        ecc1_info(theirs["Type"], theirs["Info"], found, where)
     finish(5000)
 
 
@@ -407,7 +426,7 @@ def compare_decocare(program, model, folder):
         page = path[:-5] if path.endswith(".data.json") else path[:-5] + ".data"
         objects = dump(program, model, "123456", "America/Los_Angeles", [f"h:{page}"])
         entries = [o for o in objects if o["event"] == "entry" and o["local_ms"] is not None]
-        records = {o["fields"]["raw_values"]: o for o in objects if o["event"] == "record" and "raw_values" in o["fields"]}
+        find = record_of(objects)
         name = os.path.basename(path)
         expected = [e for e in json.load(open(path)) if e.get("_type") != "UnabsorbedInsulinBolus"]
         n_left_out += max(0, len(entries) - len(expected))
@@ -429,7 +448,7 @@ def compare_decocare(program, model, folder):
             compare("bytes", ours["hex"], theirs, where)
             if e.get("timestamp") and ours["op"] not in (0x07, 0x6c, 0x6d, 0x6e):  # it adds a day to daily totals
                 compare("time", local(ours["local_ms"]).replace(" ", "T"), e["timestamp"], where)
-            record = records.get("bytes=" + theirs)
+            record = find(ours)
             for their_field, our_field in DECOCARE.get(ours["op"], ()):
                 if record is None or their_field not in e:
                     continue
@@ -485,7 +504,7 @@ def compare_identity(program, model, serial, zone, path, folder, dump_frames):
         for field in ("value_milli", "unit", "flags", "clock", "utc_ms"):
             compare(f"{o['kind']}: {field}", o[field], t[field], f"{local(key[1])} {name}")
         for field, value in o["fields"].items():
-            if field not in ("raw_type", "raw_values", "extra", "setting_value"):
+            if field not in ("raw_type", "extra", "setting_value") and not str(value).startswith("bytes="):
                 compare(f"{o['kind']}: {field}", value, t["fields"].get(field), f"{local(key[1])} {name}")
     print("not in any CSV, or in other words there:", dict(other))
     finish(100)
