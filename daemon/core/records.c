@@ -706,7 +706,7 @@ typedef struct Passes {
         uint32_t given;            /* epochs that a member has */
         uint8_t pass[N_EPOCHS];    /* of what is there */
         bool is_own[N_EPOCHS];     /* stored by the running import */
-        uint32_t is_same[N_EPOCHS]; /* members that add nothing to it but their pass, bit by bit */
+        uint32_t is_same[N_EPOCHS]; /* members that say the same, or more or less of it, bit by bit */
 } Passes;
 
 static bool same_but_epoch(const Record *a, const Record *b) {
@@ -732,7 +732,7 @@ static void passes_add(Passes *p, const Records *records, const Record *there) {
         p->pass[epoch] = pass_of(there);
         p->is_own[epoch] = there->import == records->import;
         for (size_t i = 0; i < p->n_members; i++)
-                if (same_adds_nothing(there, p->members[i]))
+                if (same_adds_nothing(there, p->members[i]) || same_adds_nothing(p->members[i], there))
                         p->is_same[epoch] |= UINT32_C(1) << i;
 }
 
