@@ -304,9 +304,11 @@ class Wallet:
         def core_pid(self):
                 """The launcher's child that is the same program; after lock it is another process."""
                 program = os.path.basename(DAEMON)
-                found = [pid for pid in self.pids()[1:] if program_of(pid) == program]
-                assert len(found) == 1, found
-                return found[0]
+
+                def only():  # a worker that is being started is the launcher's copy for a moment, and after lock there is none
+                        found = [pid for pid in self.pids()[1:] if program_of(pid) == program]
+                        return found[0] if len(found) == 1 else None
+                return wait_for(only, what='one core')
 
         def pid_of(self, program):
                 """Process id of a worker by its program's name (carewallet-gate ...), or None."""
