@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "records-private.h"
+#include "same.h"
+
+/*
+ * A repeated hour. An export that begins inside it does not know that the clock had shown these times before, so its
+ * records have the identities of the first time (daemon/FORMAT.md, "identity"). Records of such an hour are therefore
+ * looked for under each epoch, and what is no copy of anything never takes another's place.
+ */
+enum {
+        EPOCH_AT = 8,  /* in an identity: daemon/FORMAT.md */
+        N_EPOCHS = 32, /* more are left as they come */
+};
+
+/* What is visible of one place but for the epoch, and the records of a batch that belong there. */
+typedef struct Passes {
+        Record *members[N_EPOCHS];
+        size_t n_members;
+        uint32_t there;            /* epochs that have a visible record, bit by bit */
+        uint32_t given;            /* epochs that a member has */
+        uint8_t pass[N_EPOCHS];    /* of what is there */
+        bool is_own[N_EPOCHS];     /* stored by the running import */
+        uint32_t is_same[N_EPOCHS]; /* members that say the same, or more or less of it, bit by bit */
+} Passes;
+
+static bool same_but_epoch(const Record *a, const Record *b) {
+        return a->kind == b->kind && a->local_ms == b->local_ms && memcmp(a->identity, b->identity, EPOCH_AT) == 0 &&
+               memcmp(a->identity + EPOCH_AT + 2, b->identity + EPOCH_AT + 2, RECORD_IDENTITY_SIZE - EPOCH_AT - 2) == 0;
+}
+
+static unsigned epoch_of(const Record *record) {
+        return get_le16(record->identity + EPOCH_AT);
+}
+
+static uint8_t pass_of(const Record *record) {
+        return record->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
+}
+
+static void passes_add(Passes *p, const Records *records, const Record *there) {
+        unsigned epoch = epoch_of(there);
+
+        /* of an identity the latest import comes first: what follows is superseded */
+        if (epoch >= N_EPOCHS || p->there >> epoch & 1)
+                return;
+        p->there |= UINT32_C(1) << epoch;
+        p->pass[epoch] = pass_of(there);
+        p->is_own[epoch] = there->import == records->import;
+        for (size_t i = 0; i < p->n_members; i++)
+                if (same_adds_nothing(there, p->members[i]) || same_adds_nothing(p->members[i], there))
+                        p->is_same[epoch] |= UINT32_C(1) << i;
+}
+
+static int find_passes(Records *records, Passes *p) {
+        cleanup(db_resetp) DbStatement *statement = records->from;
+        uint8_t begin[RECORD_IDENTITY_SIZE] = { 0 };
+        const Record *place = p->members[0];
+        int r;
+
+        memcpy(begin, place->identity, EPOCH_AT);
+        db_bind_int(statement, 1, place->kind);
+        db_bind_int(statement, 2, place->local_ms);
+        db_bind_blob(statement, 3, begin, sizeof(begin));
+        for (;;) {
+                Record there;
+                bool row = false;
+
+                r = db_step(statement, &row);
+                if (r || !row)
+                        return r;
+                r = records_read_row(records, statement, place->kind, &there);
+                if (r)
+                        return r;
+                if (there.local_ms != place->local_ms || memcmp(there.identity, begin, EPOCH_AT) != 0)
+                        return 0;
+                if (same_but_epoch(&there, place) && (there.import == records->import || records_is_done(records, there.import)))
+                        passes_add(p, records, &there);
+        }
+}
+
+/* Whether a member is a copy of what is there, or knows more of the same. */
+static bool is_copy(const Passes *p, size_t member, unsigned epoch) {
+        uint8_t pass = p->pass[epoch], mine = pass_of(p->members[member]);
+
+        if (!(p->there >> epoch & 1) || p->given >> epoch & 1 || !(p->is_same[epoch] >> member & 1))
+                return false;
+        return pass == mine || (!p->is_own[epoch] && (!pass || !mine));
+}
+
+/* Whether a member may take its own epoch: nothing is there, or what it corrects. */
+static bool is_free(const Passes *p, size_t member, unsigned epoch) {
+        uint8_t pass = p->pass[epoch], mine = pass_of(p->members[member]);
+
+        if (epoch >= N_EPOCHS)
+                return true;
+        if (p->given >> epoch & 1)
+                return false;
+        return !(p->there >> epoch & 1) || (mine && mine == pass) || (mine && !pass && !p->is_own[epoch]);
+}
+
+static void give_epochs(Passes *p) {
+        bool is_given[N_EPOCHS] = { false };
+
+        /* copies first, those under their own epoch before others */
+        for (unsigned try = 0; try < 2; try++) {
+                for (size_t i = 0; i < p->n_members; i++) {
+                        unsigned own = epoch_of(p->members[i]), epoch = try == 0 ? own : 0;
+
+                        while (!is_given[i] && epoch < N_EPOCHS && !is_copy(p, i, epoch) && try != 0)
+                                epoch++;
+                        if (is_given[i] || epoch >= N_EPOCHS || !is_copy(p, i, epoch))
+                                continue;
+                        put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                        p->given |= UINT32_C(1) << epoch;
+                        is_given[i] = true;
+                }
+        }
+        for (size_t i = 0; i < p->n_members; i++) {
+                unsigned epoch = epoch_of(p->members[i]);
+
+                if (is_given[i])
+                        continue;
+                if (!is_free(p, i, epoch))
+                        for (epoch = 0; epoch < N_EPOCHS - 1 && ((p->there | p->given) >> epoch & 1);)
+                                epoch++;
+                put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                if (epoch < N_EPOCHS)
+                        p->given |= UINT32_C(1) << epoch;
+        }
+}
+
+int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch) {
+        uint8_t is_settled[RECORDS_BATCH_MAX] = { 0 };
+
+        for (size_t i = 0; i < n_batch; i++) {
+                Passes p = { 0 };
+                int r;
+
+                if (is_settled[i] || (!pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS))
+                        continue;
+                for (size_t k = 0; k < n_batch && p.n_members < N_EPOCHS; k++) {
+                        if (is_settled[k] || !same_but_epoch(&batch[i], &batch[k]))
+                                continue;
+                        p.members[p.n_members++] = &batch[k];
+                        is_settled[k] = 1;
+                }
+                r = find_passes(records, &p);
+                if (r)
+                        return r;
+                give_epochs(&p);
+        }
+        return 0;
+}

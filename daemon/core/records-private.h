@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inside the records module: records.c opens, keeps the sources and reads; records-import.c stages an import, with
+ * records-passes.c for the hours that a clock repeats; records-undo.c deletes what is dead and undoes what was done.
+ */
+
+#include "db.h"
+#include "records.h"
+
+enum {
+        RECORDS_WAL_PAGES_MAX = 1024, /* 4 MiB: writing that back takes a few ms */
+        RECORDS_AGAIN_MS = 7 * 24 * 60 * 60 * 1000, /* a run of repeated records ends with its week, so that one can be found by its beginning */
+
+        STATS_KIND_SIZE = 24,
+        STATS_SIZE = STATS_KIND_SIZE * (N_RECORD_KINDS - 1),
+};
+
+/* The columns that records_read_row() reads and records_write_row() binds. */
+#define RECORD_COLUMNS "local_ms, identity, import, utc_ms, value, meta, source, payload"
+
+/* What an import stored of a kind: rows of identities that were not visible before, and where its rows lie. */
+typedef struct KindStats {
+        uint64_t n_inserted;
+        int64_t first_local_ms; /* later than last: no row */
+        int64_t last_local_ms;
+} KindStats;
+
+typedef struct Stats {
+        KindStats kinds[N_RECORD_KINDS];
+} Stats;
+
+/* Within a kind. */
+typedef struct Place {
+        int64_t local_ms;
+        uint8_t identity[RECORD_IDENTITY_SIZE];
+} Place;
+
+/* An import that is being undone: where that is, and of how many records nothing will be left. */
+typedef struct Undo {
+        uint32_t import; /* 0: none */
+        uint8_t kind;
+        Place place;
+        Stats stats;
+        uint64_t n_orphans[N_RECORD_KINDS];
+} Undo;
+
+struct Records {
+        Db *db;
+        Zones *zones; /* borrowed; NULL: times are as they were stored */
+        DbStatement *insert;
+        DbStatement *replace;
+        DbStatement *after;  /* rows of a kind behind (local_ms, identity) */
+        DbStatement *from;   /* the same, with it */
+        DbStatement *remove;
+        DbStatement *reject;
+        DbStatement *touch;  /* an import's stats */
+        DbStatement *again;
+        DbStatement *heir;
+        DbStatement *inherit;
+        Undo undo;
+
+        RecordsSource **sources; /* by id - 1 */
+        size_t n_sources;
+        size_t n_sources_stored; /* those behind belong to the running import */
+
+        uint8_t *done; /* bit per import */
+        size_t n_done;
+        Stats visible;
+
+        uint32_t import; /* 0: none is running */
+        Stats stats;
+        uint32_t n_rejected;
+        unsigned n_uncommitted;
+        size_t batch_size;
+        int failed; /* what the running import's first failure was: it cannot be finished with a part missing */
+
+        bool clean;    /* no dead import is left: cancelled, or running when the program ended */
+        uint32_t dead; /* the one that is being deleted, or 0; and how far that is */
+        uint8_t dead_kind;
+        Place dead_place;
+        Stats dead_stats;
+};
+
+/* Numbers of an import. */
+void records_stats_clear(Stats *stats);
+void records_stats_add(Stats *to, const Stats *more);
+void records_kind_stats_add(KindStats *to, const KindStats *more);
+/** records_stats_write() - as imports.stats has them: daemon/FORMAT.md */
+void records_stats_write(uint8_t bytes[static STATS_SIZE], const Stats *stats);
+void records_stats_read(Stats *ret, const uint8_t bytes[static STATS_SIZE]);
+
+bool records_is_done(const Records *records, uint32_t import);
+/** records_reserve_done() - room first, so that records_set_done() cannot fail once the commit is made */
+must_check int records_reserve_done(Records *records, uint32_t import);
+void records_set_done(Records *records, uint32_t import);
+/** records_load_visible() - the numbers of all that is done, again: without an import that was undone, ranges may have shrunk */
+must_check int records_load_visible(Records *records);
+
+must_check int records_store_new_sources(Records *records);
+void records_drop_new_sources(Records *records);
+
+/** records_read_row() - RECORD_COLUMNS; the payload is borrowed from the statement. UTC is what the wallet's zones say today. */
+must_check int records_read_row(const Records *records, DbStatement *statement, uint8_t kind, Record *ret);
+must_check int records_write_row(DbStatement *statement, const Record *record, uint32_t import);
+/** records_storable() - what the layout can hold and the queries rely on; record_valid() is the caller's, at the boundary */
+bool records_storable(const Record *record);
+
+/** records_commit() - @stats: what the running import will have stored; its row says it, so that a cleanup knows where to look */
+must_check int records_commit(Records *records, const Stats *stats);
+/** records_tell_passes_apart() - give records of an hour that the clock repeats the identities of the ones that they are copies of */
+must_check int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch);
+
+/** records_place_before() - the place before all of a kind that are at or after @local_ms */
+Place records_place_before(int64_t local_ms);
+bool records_places_equal(const Place *a, const Place *b);
+/** records_seek_after() - @place: borrowed while the statement runs: what it is compared with is read again for each row */
+void records_seek_after(Records *records, uint8_t kind, const Place *place);

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "records-private.h"
+
+enum {
+        CLEANUP_SEEN_MAX = 4000, /* rows looked at in one step: about 2 ms */
+        CLEANUP_ROWS_MAX = 500,  /* rows deleted in one step: about 2 ms */
+        UNDO_ROWS_MAX = 100,     /* rows looked at in one step of an undo: each may need a query: about 3 ms */
+};
+
+static void undo_at_kind(Records *records, uint8_t kind) {
+        records->undo.kind = kind;
+        if (kind < N_RECORD_KINDS)
+                records->undo.place = records_place_before(records->undo.stats.kinds[kind].first_local_ms);
+}
+
+/* --- cleanup --- */
+
+static void dead_at_kind(Records *records, uint8_t kind) {
+        records->dead_kind = kind;
+        if (kind < N_RECORD_KINDS)
+                records->dead_place = records_place_before(records->dead_stats.kinds[kind].first_local_ms);
+}
+
+static int find_dead(Records *records) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        int r;
+
+        r = db_prepare(records->db, &statement, "SELECT id, stats FROM imports WHERE done = 0 AND id <> ?1 LIMIT 1");
+        if (r)
+                return r;
+        db_bind_int(statement, 1, records->import);
+        r = db_step(statement, &row);
+        if (r)
+                return r;
+        if (!row) {
+                records->clean = true;
+                return 0;
+        }
+        if (!db_column_copy(statement, 1, bytes, sizeof(bytes)))
+                return RECORDS_E_KEY;
+        records->dead = (uint32_t) db_column_int(statement, 0);
+        records_stats_read(&records->dead_stats, bytes);
+        dead_at_kind(records, 1);
+        return 0;
+}
+
+/* Among the next rows of this kind, those that go. @ret_place: how far it looked; whole identities only, of which each has one such row at most. */
+static int find_dead_rows(Records *records, Place ret[static CLEANUP_ROWS_MAX], size_t *ret_n, Place *ret_place, bool *ret_end) {
+        cleanup(db_resetp) DbStatement *statement = records->after;
+        int64_t last_local_ms = records->dead_stats.kinds[records->dead_kind].last_local_ms;
+        Place place = records->dead_place;
+        size_t n = 0;
+        int r;
+
+        records_seek_after(records, records->dead_kind, &records->dead_place);
+        for (size_t n_seen = 0;; n_seen++) {
+                bool row = false;
+                Place next;
+
+                r = db_step(statement, &row);
+                if (r)
+                        return r;
+                *ret_end = !row || db_column_int(statement, 0) > last_local_ms;
+                if (*ret_end)
+                        break;
+                next.local_ms = db_column_int(statement, 0);
+                if (!db_column_copy(statement, 1, next.identity, sizeof(next.identity)))
+                        return RECORDS_E_KEY;
+                if ((n_seen >= CLEANUP_SEEN_MAX || n >= CLEANUP_ROWS_MAX) && !records_places_equal(&next, &place))
+                        break;
+                place = next;
+                if (db_column_int(statement, 2) == records->dead)
+                        ret[n++] = place;
+        }
+        *ret_n = n;
+        *ret_place = place;
+        return 0;
+}
+
+static int remove_rows(Records *records, const Place *rows, size_t n) {
+        int r = 0;
+
+        for (size_t i = 0; i < n && !r; i++) {
+                db_bind_int(records->remove, 1, records->dead_kind);
+                db_bind_int(records->remove, 2, rows[i].local_ms);
+                db_bind_blob(records->remove, 3, rows[i].identity, sizeof(rows[i].identity));
+                db_bind_int(records->remove, 4, records->dead);
+                r = db_run(records->remove);
+        }
+        return r;
+}
+
+/* One statement about the dead import. */
+static int run_for_dead(Records *records, const char *sql, int64_t *ret_n_changes) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        int r;
+
+        r = db_prepare(records->db, &statement, sql);
+        if (r)
+                return r;
+        db_bind_int(statement, 1, records->dead);
+        r = db_run(statement);
+        *ret_n_changes = db_n_changes(records->db);
+        return r;
+}
+
+/* The rows are gone: what was rejected, some at a time, then the import itself. */
+static int remove_import(Records *records, bool *ret_gone) {
+        int64_t n = 0;
+        int r;
+
+        r = run_for_dead(records, "DELETE FROM rejected WHERE import = ?1 AND n IN (SELECT n FROM rejected WHERE import = ?1 LIMIT 200)", &n);
+        if (r || n > 0) {
+                *ret_gone = false;
+                return r;
+        }
+        r = run_for_dead(records, "DELETE FROM again WHERE (kind, from_ms, from_identity, import, to_ms, to_identity) IN"
+                                  " (SELECT kind, from_ms, from_identity, import, to_ms, to_identity FROM again WHERE import = ?1 LIMIT 500)", &n);
+        if (r || n > 0) {
+                *ret_gone = false;
+                return r;
+        }
+        *ret_gone = true;
+        return run_for_dead(records, "DELETE FROM imports WHERE id = ?1", &n);
+}
+
+static int cleanup_dead(Records *records) {
+        Place rows[CLEANUP_ROWS_MAX], place;
+        bool kind_end = false, gone = false;
+        size_t n = 0;
+        int r;
+
+        if (records->dead_kind < N_RECORD_KINDS) {
+                r = find_dead_rows(records, rows, &n, &place, &kind_end);
+                if (r)
+                        return r;
+        }
+
+        r = db_begin(records->db);
+        if (r)
+                return r;
+        r = records->dead_kind < N_RECORD_KINDS ? remove_rows(records, rows, n) : remove_import(records, &gone);
+        if (r) {
+                db_rollback(records->db);
+                return r;
+        }
+        r = db_commit(records->db);
+        if (r)
+                return r;
+        db_checkpoint(records->db, RECORDS_WAL_PAGES_MAX);
+
+        if (gone)
+                records->dead = 0;
+        else if (kind_end)
+                dead_at_kind(records, (uint8_t) (records->dead_kind + 1));
+        else if (records->dead_kind < N_RECORD_KINDS)
+                records->dead_place = place;
+        return 0;
+}
+
+/* For callers that only get an errno. */
+static int fold_full(int r) {
+        return r == RECORDS_E_FULL ? -ENOSPC : r == RECORDS_E_KEY ? -EBADMSG : fold(r);
+}
+
+int records_cleanup_step(Records *records) {
+        int r = 0;
+
+        if (!records->clean && records->dead == 0)
+                r = find_dead(records);
+        if (!r && records->clean)
+                return 0;
+        if (!r && db_in_transaction(records->db)) /* rejected rows of the running import */
+                r = records_commit(records, &records->stats);
+        if (!r)
+                r = cleanup_dead(records);
+
+        return r > 0 ? fold_full(r) : r < 0 ? r : 1;
+}
+
+/* --- undoing --- */
+
+int records_undo_begin(Records *records, uint32_t import) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        int r;
+
+        assert(records->import == 0);
+
+        if (import == 0 || !records_is_done(records, import))
+                return RECORDS_E_NOT_FOUND;
+        r = db_prepare(records->db, &statement, "SELECT stats FROM imports WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(statement, 1, import);
+        r = db_step(statement, &row);
+        if (r)
+                return r;
+        if (!row || !db_column_copy(statement, 0, bytes, sizeof(bytes)))
+                return RECORDS_E_KEY;
+
+        records->undo = (Undo) { .import = import };
+        records_stats_read(&records->undo.stats, bytes);
+        undo_at_kind(records, 1);
+        return 0;
+}
+
+void records_undo_cancel(Records *records) {
+        records->undo.import = 0;
+}
+
+/* What the import @import stored, and now also the rows in @more. */
+static int widen_stats(Records *records, uint32_t import, const Stats *more) {
+        cleanup(db_finalizep) DbStatement *get = NULL, *set = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        Stats stats;
+        int r;
+
+        r = db_prepare(records->db, &get, "SELECT stats FROM imports WHERE id = ?1");
+        if (!r)
+                r = db_prepare(records->db, &set, "UPDATE imports SET stats = ?2 WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(get, 1, import);
+        r = db_step(get, &row);
+        if (r)
+                return r;
+        if (!row || !db_column_copy(get, 0, bytes, sizeof(bytes)))
+                return RECORDS_E_KEY;
+        db_reset(get);
+        records_stats_read(&stats, bytes);
+        records_stats_add(&stats, more);
+        records_stats_write(bytes, &stats);
+        db_bind_int(set, 1, import);
+        db_bind_blob(set, 2, bytes, sizeof(bytes));
+        return db_run(set);
+}
+
+/* A row that another import had too, and which. */
+typedef struct Heir {
+        Place place;
+        uint32_t import;
+} Heir;
+
+/* The import that has the row of @place again: the first one behind the undone, before another row of the identity. */
+static int find_heir(Records *records, const Place *place, uint32_t next, uint32_t *ret) {
+        cleanup(db_resetp) DbStatement *statement = records->heir;
+        bool row = false;
+        int r;
+
+        db_bind_int(statement, 1, records->undo.kind);
+        db_bind_int(statement, 2, place->local_ms / RECORDS_AGAIN_MS * RECORDS_AGAIN_MS);
+        db_bind_int(statement, 3, place->local_ms);
+        db_bind_blob(statement, 4, place->identity, sizeof(place->identity));
+        db_bind_int(statement, 5, records->undo.import);
+        db_bind_int(statement, 6, next);
+        r = db_step(statement, &row);
+        if (r)
+                return r;
+        *ret = row ? (uint32_t) db_column_int(statement, 0) : 0; /* it is done: dead ones are deleted before an undo begins */
+        return 0;
+}
+
+/* One identity of the import that is being undone: who has it too? */
+static int settle_identity(Records *records, const Place *place, bool has_it, bool has_other, uint32_t next, Heir *heirs, size_t *n) {
+        uint32_t heir = 0;
+        int r;
+
+        if (!has_it)
+                return 0;
+        r = find_heir(records, place, next, &heir);
+        if (r)
+                return r;
+        if (heir)
+                heirs[(*n)++] = (Heir) { *place, heir };
+        else if (!has_other)
+                records->undo.n_orphans[records->undo.kind]++;
+        return 0;
+}
+
+/* The next rows of this kind, whole identities only; @heirs has room for one a row. */
+static int find_heirs(Records *records, Heir *heirs, size_t *ret_n, bool *ret_end) {
+        cleanup(db_resetp) DbStatement *statement = records->after;
+        Undo *undo = &records->undo;
+        int64_t last_local_ms = undo->stats.kinds[undo->kind].last_local_ms;
+        Place place = undo->place, begun = undo->place;
+        bool has_it = false, has_other = false, row = false;
+        uint32_t next = UINT32_MAX;
+        size_t n_it = 0;
+        int r;
+
+        *ret_n = 0;
+        records_seek_after(records, undo->kind, &begun);
+        for (size_t n_seen = 0;; n_seen++) {
+                uint32_t import;
+                Place at;
+
+                r = db_step(statement, &row);
+                if (r)
+                        return r;
+                *ret_end = !row || db_column_int(statement, 0) > last_local_ms;
+                if (!*ret_end) {
+                        at.local_ms = db_column_int(statement, 0);
+                        if (!db_column_copy(statement, 1, at.identity, sizeof(at.identity)))
+                                return RECORDS_E_KEY;
+                }
+                if (*ret_end || !records_places_equal(&at, &place)) {
+                        r = settle_identity(records, &place, has_it, has_other, next, heirs, ret_n);
+                        if (r)
+                                return r;
+                        undo->place = place;
+                        n_it += has_it;
+                        has_it = has_other = false;
+                        next = UINT32_MAX;
+                        if (*ret_end || n_seen >= CLEANUP_SEEN_MAX || n_it >= UNDO_ROWS_MAX)
+                                return 0;
+                        place = at;
+                }
+                import = (uint32_t) db_column_int(statement, 2);
+                if (import == undo->import)
+                        has_it = true;
+                else if (records_is_done(records, import)) {
+                        has_other = true;
+                        if (import > undo->import)
+                                next = import; /* the latest comes first, so this ends at the one that is next */
+                }
+        }
+}
+
+static int hand_over(Records *records, const Heir *heirs, size_t n) {
+        uint8_t kind = records->undo.kind;
+
+        for (size_t i = 0; i < n; i++) {
+                int r;
+
+                db_bind_int(records->inherit, 1, kind);
+                db_bind_int(records->inherit, 2, heirs[i].place.local_ms);
+                db_bind_blob(records->inherit, 3, heirs[i].place.identity, sizeof(heirs[i].place.identity));
+                db_bind_int(records->inherit, 4, records->undo.import);
+                db_bind_int(records->inherit, 5, heirs[i].import);
+                r = db_run(records->inherit);
+                if (r)
+                        return r;
+        }
+        for (size_t i = 0; i < n; i++) {
+                Stats more;
+                bool known = false;
+                int r;
+
+                for (size_t k = 0; k < i && !known; k++)
+                        known = heirs[k].import == heirs[i].import;
+                if (known)
+                        continue;
+                records_stats_clear(&more);
+                for (size_t k = i; k < n; k++)
+                        if (heirs[k].import == heirs[i].import)
+                                records_kind_stats_add(&more.kinds[kind], &(KindStats) { 0, heirs[k].place.local_ms, heirs[k].place.local_ms });
+                r = widen_stats(records, heirs[i].import, &more);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+/* The import's own numbers leave with it; those of records that others have too go to another, so that the sum stays right. */
+static int leave(Records *records) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        const Undo *undo = &records->undo;
+        uint32_t other = records_last_import(records);
+        Stats more;
+        int r;
+
+        while (other > 0 && (other == undo->import || !records_is_done(records, other)))
+                other--;
+        records_stats_clear(&more);
+        for (unsigned i = 1; i < N_RECORD_KINDS; i++)
+                more.kinds[i].n_inserted = undo->stats.kinds[i].n_inserted - undo->n_orphans[i]; /* may be less than nothing: the sum is what counts */
+        if (other > 0) {
+                r = widen_stats(records, other, &more);
+                if (r)
+                        return r;
+        }
+
+        r = db_prepare(records->db, &statement, "UPDATE imports SET done = 0 WHERE id = ?1");
+        if (r)
+                return r;
+        db_bind_int(statement, 1, undo->import);
+        return db_run(statement);
+}
+
+static int undo_last(Records *records) {
+        uint32_t import = records->undo.import;
+        int r, slower;
+
+        r = db_set_durable(records->db, true);
+        if (!r)
+                r = db_begin(records->db);
+        if (!r) {
+                r = leave(records);
+                if (r)
+                        db_rollback(records->db);
+                else
+                        r = db_commit(records->db);
+        }
+        slower = db_set_durable(records->db, false);
+        (void) slower; /* when this fails, further batches are synced too */
+        if (r)
+                return r;
+
+        records->done[import / 8] &= (uint8_t) ~(1u << (import % 8));
+        records->undo.import = 0;
+        records->clean = false;
+        return records_load_visible(records);
+}
+
+int records_undo_step(Records *records) {
+        Heir heirs[UNDO_ROWS_MAX + 1];
+        Undo *undo = &records->undo;
+        bool end = false;
+        size_t n = 0;
+        int r;
+
+        assert(undo->import > 0 && records->import == 0);
+
+        if (!records->clean) { /* what dead imports left is in the way */
+                r = records_cleanup_step(records);
+                return r < 0 ? r : 1;
+        }
+        if (undo->kind == N_RECORD_KINDS) {
+                r = undo_last(records);
+                return r > 0 ? fold_full(r) : r;
+        }
+
+        r = find_heirs(records, heirs, &n, &end);
+        if (!r && n > 0) {
+                r = db_begin(records->db);
+                if (!r) {
+                        r = hand_over(records, heirs, n);
+                        if (r)
+                                db_rollback(records->db);
+                        else
+                                r = db_commit(records->db);
+                }
+                db_checkpoint(records->db, RECORDS_WAL_PAGES_MAX);
+        }
+        if (r)
+                return r > 0 ? fold_full(r) : r;
+        if (end)
+                undo_at_kind(records, (uint8_t) (undo->kind + 1));
+        return 1;
+}
