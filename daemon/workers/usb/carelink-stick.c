@@ -2,6 +2,8 @@
 
 #include "carelink-stick.h"
 
+#include "carelink-frame.h"
+
 #include <string.h>
 
 enum {
@@ -15,13 +17,6 @@ enum {
         ACK = 0x55,
         PAYLOAD = 3,  /* where it begins in an answer of the stick */
         READY = 0x01, /* link status: a frame can be downloaded */
-
-        FRAME_HEADER = 13,
-        FRAME_OVERHEAD = 14,      /* and the checksum behind the body */
-        FRAME_MAX = 64 * 16 + FRAME_OVERHEAD,
-        FRAME_KIND_NAK = 0x02,
-        FRAME_KIND_TIMEOUT = 0x05,
-        FRAME_END = 0x80,
 
         TRIES = 3,
         READ_MS = 1000,   /* for one transfer; it takes about 100 */
@@ -183,7 +178,7 @@ static int small_command(CarelinkStick *stick, uint8_t opcode, uint8_t ret[stati
 }
 
 /* A frame from the radio when there is one: *ret_n is 0 when there is none yet. */
-static int poll_frame(CarelinkStick *stick, uint8_t ret[static FRAME_MAX], size_t *ret_n) {
+static int poll_frame(CarelinkStick *stick, uint8_t ret[static CARELINK_FRAME_MAX], size_t *ret_n) {
         uint8_t answer[CARELINK_STICK_PACKET], download[5] = { STICK_DOWNLOAD, 0 };
         const Transport *t = stick->transport;
         size_t n;
@@ -196,7 +191,7 @@ static int poll_frame(CarelinkStick *stick, uint8_t ret[static FRAME_MAX], size_
         n = paradigm_be16(answer + PAYLOAD + 3);
         if (!(answer[PAYLOAD + 2] & READY) || n == 0)
                 return 0;
-        if (n > FRAME_MAX)
+        if (n > CARELINK_FRAME_MAX)
                 return CARELINK_STICK_E_GARBLED;
 
         download[2] = (uint8_t) (n >> 8);
@@ -213,7 +208,7 @@ static int poll_frame(CarelinkStick *stick, uint8_t ret[static FRAME_MAX], size_
 
 /* Until the radio has nothing more either. */
 static int drain(CarelinkStick *stick) {
-        uint8_t frame[FRAME_MAX];
+        uint8_t frame[CARELINK_FRAME_MAX];
         size_t n = 1;
         int r = drain_pipe(stick);
 
@@ -258,10 +253,8 @@ int carelink_stick_signal(CarelinkStick *stick, unsigned *ret) {
 /* --- the pump --- */
 
 typedef struct Frame {
-        uint8_t bytes[FRAME_MAX];
-        const uint8_t *body;
-        size_t n_body;
-        bool is_end;
+        CarelinkFrame frame;
+        uint8_t bytes[CARELINK_FRAME_MAX]; /* that it points into */
 } Frame;
 
 /* Wait for a frame and look at it. Return: 0; CARELINK_STICK_E_NO_PUMP, REFUSED, GARBLED, FOREIGN, SILENT; negative errno. */
@@ -284,19 +277,14 @@ static int receive(CarelinkStick *stick, unsigned patience_ms, Frame *ret) {
                         return r;
         }
 
-        if (n <= FRAME_OVERHEAD || ret->bytes[0] != 0x02 || paradigm_crc8(ret->bytes, 12) != ret->bytes[12])
+        if (carelink_frame_read(ret->bytes, n, &ret->frame) != 0)
                 return CARELINK_STICK_E_GARBLED;
-        ret->n_body = ((size_t) (ret->bytes[5] & 0x7f) << 8) | ret->bytes[6];
-        ret->is_end = ret->bytes[5] & FRAME_END;
-        ret->body = ret->bytes + FRAME_HEADER;
-        if (ret->n_body + FRAME_OVERHEAD != n || paradigm_crc8(ret->body, ret->n_body) != ret->body[ret->n_body])
-                return CARELINK_STICK_E_GARBLED;
-        if (memcmp(ret->bytes + 9, stick->serial, sizeof(stick->serial)) != 0)
+        if (memcmp(ret->frame.serial, stick->serial, sizeof(stick->serial)) != 0)
                 return CARELINK_STICK_E_FOREIGN;
-        if (ret->bytes[2] == FRAME_KIND_TIMEOUT)
+        if (ret->frame.kind == CARELINK_FRAME_TIMEOUT)
                 return CARELINK_STICK_E_NO_PUMP;
-        if (ret->bytes[2] == FRAME_KIND_NAK) {
-                stick->refusal = ret->body[0];
+        if (ret->frame.kind == CARELINK_FRAME_NAK) {
+                stick->refusal = ret->frame.body[0];
                 return CARELINK_STICK_E_REFUSED;
         }
         return 0;
@@ -319,12 +307,12 @@ static bool may_retry(int r) {
 }
 
 static int power(CarelinkStick *stick, uint8_t on, uint8_t minutes, unsigned patience_ms) {
-        Frame frame;
+        Frame received;
         int r;
 
         r = transmit(stick, CARELINK_POWER, (const uint8_t[]) { on, minutes }, 2);
         if (r == 0)
-                r = receive(stick, patience_ms, &frame);
+                r = receive(stick, patience_ms, &received);
         if (may_retry(r)) {
                 int drained = drain(stick);
 
@@ -348,15 +336,15 @@ int carelink_stick_sleep(CarelinkStick *stick) {
 }
 
 int carelink_stick_ask(CarelinkStick *stick, CarelinkOpcode opcode, unsigned n_tries, uint8_t ret[static CARELINK_STICK_REPLY]) {
-        Frame frame;
+        Frame received;
         int r = 0, drained;
 
         for (unsigned i = 0; i != n_tries; i++) {
                 r = transmit(stick, opcode, NULL, 0);
                 if (r == 0)
-                        r = receive(stick, ANSWER_MS, &frame);
-                if (r == 0 && frame.n_body == CARELINK_STICK_REPLY) {
-                        memcpy(ret, frame.body, CARELINK_STICK_REPLY);
+                        r = receive(stick, ANSWER_MS, &received);
+                if (r == 0 && received.frame.n_body == CARELINK_STICK_REPLY) {
+                        memcpy(ret, received.frame.body, CARELINK_STICK_REPLY);
                         return 0;
                 }
                 if (r == 0)
@@ -373,7 +361,7 @@ int carelink_stick_ask(CarelinkStick *stick, CarelinkOpcode opcode, unsigned n_t
 
 static int read_page(CarelinkStick *stick, CarelinkOpcode opcode, const uint8_t *parameters, size_t n_parameters, uint8_t *page,
                      size_t n_page, size_t *ret_n) {
-        Frame frame;
+        Frame received;
         int r;
 
         *ret_n = 0;
@@ -381,14 +369,14 @@ static int read_page(CarelinkStick *stick, CarelinkOpcode opcode, const uint8_t 
         if (r)
                 return r;
         do {
-                r = receive(stick, ANSWER_MS, &frame);
+                r = receive(stick, ANSWER_MS, &received);
                 if (r)
                         return r;
-                if (frame.n_body > n_page - *ret_n)
+                if (received.frame.n_body > n_page - *ret_n)
                         return CARELINK_STICK_E_GARBLED;
-                memcpy(page + *ret_n, frame.body, frame.n_body);
-                *ret_n += frame.n_body;
-        } while (!frame.is_end);
+                memcpy(page + *ret_n, received.frame.body, received.frame.n_body);
+                *ret_n += received.frame.n_body;
+        } while (!received.frame.is_end);
         return 0;
 }
 
