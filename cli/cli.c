@@ -9,6 +9,7 @@
 #include <sodium.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "parse.h"
 #include "passphrase.h"
@@ -348,6 +349,8 @@ int cli_ask(Cli *cli, const char *method, json_t *parameters, bool more, const i
 
         reply_done(ret);
         r = step_up(cli);
+        if (r == 0 && cli->status) /* it was another before the passphrase */
+                r = cli_look(cli, false);
         if (r != 0)
                 return r;
         return exchange(cli, method, kept, more, fds, n_fds, ret);
@@ -373,6 +376,12 @@ int cli_next(Cli *cli, Reply *ret) {
 
 /* --- what verbs share --- */
 
+/* What the wallet says in words has times of the wallet's zone, so all that is said has. */
+static void use_zone(const char *zone) {
+        if (zone && setenv("TZ", zone, 1) == 0)
+                tzset();
+}
+
 int cli_look(Cli *cli, bool accept) {
         cleanup(json_decrefp) json_t *parameters = NULL;
         cleanup(reply_done) Reply reply = {0};
@@ -394,6 +403,7 @@ int cli_look(Cli *cli, bool accept) {
 
         json_decref(cli->status);
         cli->status = json_incref((json_t *) (uintptr_t) reply.parameters);
+        use_zone(message_text(cli->status, "timezone", NULL));
         if (!cli->memory)
                 return 0;
 
@@ -416,6 +426,10 @@ int cli_look(Cli *cli, bool accept) {
                 break;
         }
         return 0;
+}
+
+int cli_zone(Cli *cli) {
+        return cli->json || message_text(cli->status, "timezone", NULL) ? 0 : cli_look(cli, false);
 }
 
 int cli_confirm(const Cli *cli, const char *question) {
@@ -581,7 +595,7 @@ static void print_options(FILE *file, const Option *options) {
         }
 }
 
-static void print_verb_help(FILE *file, const Verb *verb) {
+static void print_verb(FILE *file, const Verb *verb) {
         fprintf(file, "usage: carewallet %s%s%s%s\n\n%s.\n", verb->name, verb->operands[0] ? " " : "", verb->operands,
                 verb->options ? " [OPTION...]" : "", verb->summary);
         if (verb->help)
@@ -590,15 +604,36 @@ static void print_verb_help(FILE *file, const Verb *verb) {
                 fputc('\n', file);
                 print_options(file, verb->options);
         }
+}
+
+static void print_common(FILE *file) {
         fputs("\nWith every verb:\n", file);
         print_options(file, cli_common_options);
+}
+
+bool cli_print_family(FILE *file, const Verb *const *verbs, const char *word) {
+        size_t n = strlen(word);
+        bool any = false;
+
+        for (; *verbs; verbs++) {
+                if (n == 0 || strncmp((*verbs)->name, word, n) != 0 || (*verbs)->name[n] != ' ')
+                        continue;
+                if (any)
+                        fputc('\n', file);
+                print_verb(file, *verbs);
+                any = true;
+        }
+        if (any)
+                print_common(file);
+        return any;
 }
 
 void cli_print_help(FILE *file, const Verb *const *verbs, const Verb *verb) {
         const char *group = "";
 
         if (verb) {
-                print_verb_help(file, verb);
+                print_verb(file, verb);
+                print_common(file);
                 return;
         }
 
@@ -677,19 +712,10 @@ static int run(Cli *cli, int argc, char **argv) {
 
         cli->verb = cli_find(cli->verbs, argv, (size_t) argc, &n_words);
         if (!cli->verb) {
-                size_t n = strlen(argv[0]);
-                bool is_first_word = false;
+                bool asks = argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
 
-                for (const Verb *const *verb = cli->verbs; *verb && n > 0; verb++)
-                        if (strncmp((*verb)->name, argv[0], n) == 0 && (*verb)->name[n] == ' ') {
-                                if (!is_first_word)
-                                        fputs("usage:\n", argc > 1 && argv[1][0] == '-' ? stdout : stderr);
-                                is_first_word = true;
-                                fprintf(argc > 1 && argv[1][0] == '-' ? stdout : stderr, "  carewallet %s %s\n        %s\n", (*verb)->name,
-                                        (*verb)->operands, (*verb)->summary);
-                        }
-                if (is_first_word)
-                        return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) ? EXIT_DONE : EXIT_USAGE;
+                if (cli_print_family(asks ? stdout : stderr, cli->verbs, argv[0]))
+                        return asks ? EXIT_DONE : EXIT_USAGE;
                 return cli_usage(cli, "There is no verb \"%.64s\".", argv[0]);
         }
 

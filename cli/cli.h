@@ -61,6 +61,9 @@ const Verb *cli_find(const Verb *const *verbs, char *const *words, size_t n, siz
 /** cli_print_help() - of a verb, or with NULL of the program */
 void cli_print_help(FILE *file, const Verb *const *verbs, const Verb *verb);
 
+/** cli_print_family() - of all verbs that begin with @word and have a second one; false when there are none */
+bool cli_print_family(FILE *file, const Verb *const *verbs, const char *word);
+
 /** cli_option() - argument of an option of the verb by its index in the table; "" when it takes none; NULL: not given */
 const char *cli_option(const Cli *cli, size_t option);
 /** cli_operand() - NULL when there are not so many */
@@ -102,6 +105,9 @@ must_check int cli_secret_fd(Cli *cli, const char *prompt, const char *again, in
 
 /** cli_look() - ask Status, remember it and warn where the ledger went back; cli->status is set. @accept: as memory_note() */
 must_check int cli_look(Cli *cli, bool accept);
+
+/** cli_zone() - from here on output_time() prints times in the wallet's zone, once it is unlocked; nothing with --json */
+must_check int cli_zone(Cli *cli);
 
 /** cli_confirm() - ask on the terminal; EXIT_REFUSED when the answer is no. Without a terminal EXIT_USAGE: --yes is needed */
 must_check int cli_confirm(const Cli *cli, const char *question);

@@ -43,7 +43,7 @@ enum {
 const char *output_number(char ret[static OUTPUT_NUMBER_SIZE], int64_t number);
 /** output_bytes() - "812 bytes", "1.4 MiB". Return: @ret */
 const char *output_bytes(char ret[static OUTPUT_NUMBER_SIZE], int64_t n_bytes);
-/** output_time() - an RFC 3339 UTC time on this machine's wall clock, "2026-03-14 09:05 CET"; what is no such time stays as it is. Return: @ret */
+/** output_time() - an RFC 3339 UTC time on the wall clock, cli_zone(), "2026-03-14 09:05 CET"; what is no such time stays as it is. Return: @ret */
 const char *output_time(char ret[static OUTPUT_TIME_SIZE], const char *time);
 /** output_plural() - "1 record", "2,000 records" to @file */
 void output_count(FILE *file, int64_t n, const char *one, const char *many);

@@ -78,6 +78,9 @@ static int run(Cli *cli) {
         size_t i;
         int r;
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = cli_call(cli, "ListGrants", json_object(), false, NULL, 0, &reply);
         if (r != 0)
                 return r;

@@ -8,6 +8,8 @@ static int run(Cli *cli) {
 
         if (cli_operand(cli, 0)) {
                 verb = cli_find(cli->verbs, (char *const *) (uintptr_t) cli->arguments.operand, cli->arguments.n_operands, &n_words);
+                if (!verb && cli_print_family(stdout, cli->verbs, cli_operand(cli, 0)))
+                        return EXIT_DONE;
                 if (!verb)
                         return cli_usage(cli, "There is no verb \"%.64s\".", cli_operand(cli, 0));
         }

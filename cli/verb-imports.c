@@ -19,6 +19,9 @@ static int run(Cli *cli) {
         size_t i;
         int r;
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = cli_call(cli, "Imports", json_object(), false, NULL, 0, &reply);
         if (r != 0)
                 return r;
@@ -90,6 +93,9 @@ static int run_show(Cli *cli) {
         int64_t id;
         int r;
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = find(cli, &reply, &import);
         if (r != 0)
                 return r;

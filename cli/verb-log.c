@@ -72,24 +72,36 @@ static void print_release(FILE *file, const json_t *entry, bool is_begin) {
                 {"window", "its days were over"},
                 {"recipient", "the other side hung up"},
                 {"gate", "the gate was closed"},
+                {"restart", "carewalletd was ended"},
                 {NULL, NULL},
         };
         const char *provider = message_text(entry, "provider", "?"), *by = message_text(entry, "by", "?");
         const json_t *scope = json_object_get(entry, "scope");
+        bool is_summary = strcmp(message_text(entry, "what", ""), "summary") == 0;
         int64_t n_rows = message_int(entry, "rows", 0);
         char number[OUTPUT_NUMBER_SIZE], size[OUTPUT_NUMBER_SIZE];
 
         if (is_begin) {
-                fprintf(file, "%s fetches %s", provider, strcmp(message_text(entry, "what", ""), "summary") == 0 ? "the summary of " : "");
+                fprintf(file, "%s fetches %s", provider, is_summary ? "the summary of " : "");
                 output_kinds(file, json_object_get(scope, "kinds"));
                 fprintf(file, ", %.10s to %.10s", message_text(scope, "from", "?"), message_text(scope, "to", "?"));
                 return;
         }
         if (strcmp(message_text(entry, "state", ""), "complete") == 0)
                 fprintf(file, "%s got all of it: ", provider);
+        else {
+                fprintf(file, "%s was cut off (%s)", provider, find_words(ends, by) ? find_words(ends, by) : by);
+                if (!json_object_get(entry, "bytes")) { /* carewalletd died in the middle */
+                        fputs("; how much had left is not known", file);
+                        return;
+                }
+                fputs(is_summary ? " in the middle of " : " after ", file);
+        }
+        if (is_summary)
+                fputs("the summary", file);
         else
-                fprintf(file, "%s was cut off (%s) after ", provider, find_words(ends, by) ? find_words(ends, by) : by);
-        fprintf(file, "%s record%s, %s", output_number(number, n_rows), n_rows == 1 ? "" : "s", output_bytes(size, message_int(entry, "bytes", 0)));
+                fprintf(file, "%s record%s", output_number(number, n_rows), n_rows == 1 ? "" : "s");
+        fprintf(file, ", %s", output_bytes(size, message_int(entry, "bytes", 0)));
 }
 
 static void print_grant(FILE *file, const json_t *entry) {
@@ -215,6 +227,9 @@ static int run(Cli *cli) {
         if (cli_option(cli, LIMIT) && parse_number(cli_option(cli, LIMIT), 1, INT64_C(1) << 40, &limit) != 0)
                 return cli_usage(cli, "--limit needs a number of entries.");
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = read_page(cli, -1, 1, false, &reply);
         if (r != 0)
                 return r;

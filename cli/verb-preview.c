@@ -130,6 +130,9 @@ static int run(Cli *cli) {
         if (format || cli->json)
                 return run_raw(cli, format);
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = ask(cli, "ndjson", &rows);
         if (r != 0)
                 return r;

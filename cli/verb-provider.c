@@ -100,6 +100,9 @@ static int run_list(Cli *cli) {
         size_t i;
         int r;
 
+        r = cli_zone(cli);
+        if (r != 0)
+                return r;
         r = cli_call(cli, "ListProviders", json_object(), false, NULL, 0, &reply);
         if (r != 0)
                 return r;

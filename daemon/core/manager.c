@@ -191,8 +191,9 @@ static void end_interrupted(Wallet *wallet) {
                 r = wallet_begin(wallet);
                 json_object_foreach(open, index, entry) {
                         if (r == 0)
-                                r = wallet_log(wallet, "release-ended", json_pack("{s:O, s:O, s:I, s:s, s:s}", "grant", json_object_get(entry, "grant"), "provider",
+                                r = wallet_log(wallet, "release-ended", json_pack("{s:O, s:O, s:I, s:O*, s:s, s:s}", "grant", json_object_get(entry, "grant"), "provider",
                                                                                  json_object_get(entry, "provider"), "begun", (json_int_t) strtoll(index, NULL, 10),
+                                                                                 "what", json_object_get(entry, "what"),
                                                                                  "state", "cut", "by", "restart"));
                 }
                 if (r == 0)

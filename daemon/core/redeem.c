@@ -63,6 +63,7 @@ typedef struct Release {
         bool made;       /* to the end */
         bool seeking;    /* redeem_step() makes its next chunk */
         const char *cut; /* by what; NULL: it is not */
+        const char *what; /* "slice", "summary": literals */
         Slice slice;
 } Release;
 
@@ -606,6 +607,7 @@ static int release_begin(Redeem *redeem, const Asked *asked, const Grant *grant,
 
         release->request = asked->request;
         release->grant = grant->id;
+        release->what = what;
         release->pending = true;
         slice_init(&release->slice, format, policy);
         redeem->anything_pending = true;
@@ -627,8 +629,8 @@ static int release_end(Redeem *redeem, Release **place, uint64_t n_sent, bool wh
         slice_digest(&release->slice, digest);
         if (grant)
                 r = append(redeem, now, "release-ended",
-                           json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s*}", "grant", grant->claims.jti, "provider", grant->provider_name,
-                                     "begun", (json_int_t) release->begun, "rows", (json_int_t) release->slice.n_rows,
+                           json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:s, s:s, s:s*}", "grant", grant->claims.jti, "provider", grant->provider_name,
+                                     "begun", (json_int_t) release->begun, "what", release->what, "rows", (json_int_t) release->slice.n_rows,
                                      "bytes", (json_int_t) n_sent, "sha256", digest, "state", whole ? "complete" : "cut",
                                      "by", whole ? NULL : release->cut ? release->cut : "recipient"), NULL);
         if (r < 0)

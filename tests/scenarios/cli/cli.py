@@ -280,6 +280,29 @@ class Filled(unittest.TestCase):
                                 for option in re.findall(r'^  --([a-z-]+)', out, re.M):
                                         self.assertRegex(manual, r'Fl Fl ' + option + r'\b')
 
+        def test_the_first_word_of_a_family_explains_all_of_it(self):
+                out = self.w.cli('gate', '-h').out
+                for words in ('usage: carewallet gate on', '--listen ADDRESS:PORT', 'usage: carewallet gate off'):
+                        self.assertIn(words, out)
+                self.assertEqual(self.w.cli('help', 'gate').out, out)
+                self.assertEqual(self.w.cli('gate', code=USAGE).err, out)
+                self.w.cli('help', 'gates', code=USAGE)
+
+        def test_times_are_those_of_the_wallet_whatever_this_machine_thinks(self):
+                env, self.w.env = self.w.env, {**self.w.env, 'TZ': 'Asia/Tokyo'}
+                try:
+                        self.w.cli('grant', 'endo', '--preset', 'visit', '--yes', '--out', self.w.path('zone.grant'))
+                        self.assertEqual(self.w.json('grants')[-1]['issued'][-1], 'Z')
+                        for args in (['log'], ['grants'], ['preview', 'endo'], ['imports'], ['imports', 'show', '1'], ['provider', 'list']):
+                                with self.subTest(args):
+                                        out = self.w.cli(*args).out
+                                        self.assertRegex(out, r'\d\d:\d\d CES?T')
+                                        self.assertNotIn('JST', out)
+                        self.assertEqual(self.w.cli('log', '--json').rows[0]['time'][-1], 'Z')
+                finally:
+                        self.w.env = env
+                        self.w.cli('revoke', 'endo')
+
         def test_a_report_counts_what_came_in(self):
                 report, = self.report
                 self.assertEqual(report['file'], self.w.path('ten.csv'))

@@ -119,11 +119,43 @@ static void what_is_not_known_is_shown_as_it_is(void **state) {
         assert_string_equal(refusal, "endo was refused: brand-new");
 }
 
+static void the_end_of_a_fetch_says_what_it_was(void **state) {
+        static const struct {
+                const char *entry, *words;
+        } ends[] = {
+                {"{\"what\": \"slice\", \"state\": \"complete\", \"rows\": 1, \"bytes\": 300}", "endo got all of it: 1 record, 300 bytes"},
+                {"{\"what\": \"slice\", \"state\": \"complete\", \"rows\": 0, \"bytes\": 90}", "endo got all of it: 0 records, 90 bytes"},
+                {"{\"what\": \"summary\", \"state\": \"complete\", \"rows\": 0, \"bytes\": 812}", "endo got all of it: the summary, 812 bytes"},
+                {"{\"what\": \"summary\", \"state\": \"cut\", \"by\": \"recipient\", \"rows\": 0, \"bytes\": 12}",
+                 "endo was cut off (the other side hung up) in the middle of the summary, 12 bytes"},
+                {"{\"what\": \"slice\", \"state\": \"cut\", \"by\": \"restart\"}",
+                 "endo was cut off (carewalletd was ended); how much had left is not known"},
+        };
+
+        (void) state;
+
+        for (size_t i = 0; i < N_ELEMENTS(ends); i++) {
+                cleanup(json_decrefp) json_t *entry = json_loads(ends[i].entry, 0, NULL);
+                cleanup(freep) char *text = NULL;
+                size_t n;
+                FILE *file = open_memstream(&text, &n);
+
+                assert_non_null(entry);
+                assert_non_null(file);
+                (void) json_object_set_new(entry, "type", json_string("release-ended"));
+                (void) json_object_set_new(entry, "provider", json_string("endo"));
+                log_print(file, entry);
+                (void) fclose(file);
+                assert_string_equal(text, ends[i].words);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_type_of_entry_that_the_core_writes_has_words),
                 cmocka_unit_test(every_verdict_and_every_summary_of_refusals_has_words),
                 cmocka_unit_test(what_is_not_known_is_shown_as_it_is),
+                cmocka_unit_test(the_end_of_a_fetch_says_what_it_was),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,7 +81,7 @@ static inline bool any_file_has(const char *folder, const char *word, unsigned *
         while ((entry = readdir(dir))) {
                 cleanup(freep) char *bytes = NULL;
                 char path[PATH_MAX];
-                size_t n;
+                size_t n = 0;
 
                 if (entry->d_name[0] == '.')
                         continue;
