@@ -11,7 +11,8 @@
  *   column                         becomes
  *   Date, Time, Timestamp          the device's wall clock
  *   New Device Time                device_event clock_change
- *   BG Reading + BG Source         fingerstick; its echoes (accepted, sent for calibration) are merged into it
+ *   BG Reading + BG Source         fingerstick; its echoes (accepted, sent for calibration) are merged into it; one whose reading an
+ *                                  export does not reach back to is rejected
  *   Sensor Calibration BG          calibration
  *   Sensor Glucose, ISIG Value     cgm
  *   Bolus ...                      bolus: the selected row is merged into the delivered one

@@ -171,6 +171,7 @@ static int add_row(Import *import) {
         place.line = scanner->reader.line;
         place.offset = scanner->reader.offset;
         place.section = scanner->section;
+        place.oldest_ms = import->survey.oldest_ms[scanner->section];
         place.newest_ms = import->survey.newest_ms[scanner->section];
 
         drafts_begin(drafts, scanner, import->survey.decimal, import->request->glucose_unit);

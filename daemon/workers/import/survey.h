@@ -65,7 +65,7 @@ typedef struct Survey {
         UnitCheck units[SURVEY_UNITS_MAX];
         unsigned n_units;
         Stream streams[IMPORT_SECTIONS_MAX + 1][N_STREAMS];
-        int64_t newest_ms[IMPORT_SECTIONS_MAX + 1];
+        int64_t oldest_ms[IMPORT_SECTIONS_MAX + 1], newest_ms[IMPORT_SECTIONS_MAX + 1];
         bool has_january_2016;  /* days beside 2016-01-01: that date is no reset then */
         char unknown[SURVEY_UNKNOWN_MAX]; /* names of columns that we have no field for */
         size_t n_unknown;

@@ -29,7 +29,7 @@ typedef struct Slot {
         Record record; /* its payload is below */
         uint64_t offset;
         uint32_t line, section, join, duration_s, hash;
-        int64_t newest_ms;
+        int64_t oldest_ms, newest_ms;
         uint16_t epoch;
         uint8_t device[IDENTITY_DEVICE_SIZE];
         uint8_t discriminator[IDENTITY_DISCRIMINATOR_SIZE];

@@ -270,6 +270,8 @@ static const char *no_record(const Slot *slot) {
                 return NULL;
         if (slot->is_part_only)
                 return "part of a bolus estimate that is not in this export";
+        if (slot->role == DRAFT_METER_ECHO && slot->record.local_ms - slot->oldest_ms <= rules[DRAFT_METER_ECHO].to_s * INT64_C(1000))
+                return "accepts a meter reading from before the first row of this export; an earlier one has the reading";
         if (slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms)
                 return "a bolus that was just selected: its delivery is not in this export; a later one will have it";
         return NULL;
@@ -352,6 +354,7 @@ static int push(Window *w, const WindowPlace *place, const Draft *draft, bool is
         slot->section = place->section;
         slot->join = draft->join;
         slot->duration_s = draft->duration_s;
+        slot->oldest_ms = place->oldest_ms;
         slot->newest_ms = place->newest_ms;
         slot->epoch = place->epoch;
         memcpy(slot->device, place->device, sizeof(slot->device));

@@ -25,6 +25,7 @@ typedef struct WindowPlace {
         uint32_t source;
         uint32_t section;  /* parts of one event are in one section */
         const uint8_t *device; /* IDENTITY_DEVICE_SIZE bytes */
+        int64_t oldest_ms; /* of the section: what a meter sent shortly before may be in an earlier export */
         int64_t newest_ms; /* of the section: what was selected shortly before may be delivered in a later export */
 } WindowPlace;
 

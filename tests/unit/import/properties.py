@@ -96,24 +96,16 @@ def a_variant_is_the_same_wallet(store, r, truth):
 def files_that_overlap_are_the_whole_in_any_order(store, r, truth):
         expected = base(store, truth)
         n = r.randrange(2, 5)
-        cuts = sorted(r.randrange(DAY, truth.end() - DAY) for _ in range(n - 1))
+        cuts = [r.randrange(DAY, truth.end() - DAY) for _ in range(n - 1)]
+        among = [at for at, _, _, _, fields in truth.rows if DAY < at < truth.end() - DAY and ('bg_source' in fields or 'selected' in fields)]
+        if among and r.random() < 0.5:  # between the rows of one event
+                cuts[0] = r.choice(among) + r.randrange(0, 2)
+        cuts.sort()
         if truth.switch is not None:
                 cuts[r.randrange(n - 1)] = truth.switch + r.randrange(-3600, 3600)  # inside the repeated hour
                 cuts.sort()
-        # a meter's echo that stands alone would be a reading of its own: cuts are moved before such a group
-        echo = sorted((at, group) for at, _, _, group, fields in truth.rows if 'bg_source' in fields)
-        begins = {}
-        for at, group in echo:
-                begins.setdefault(group, at)
-        clean = []
-        for cut in cuts:
-                for group, at in begins.items():
-                        if at < cut <= at + 900:
-                                cut = at
-                clean.append(cut)
-        ranges = list(zip([0, *clean], [*clean, truth.end()]))
+        ranges = list(zip([0, *cuts], [*cuts, truth.end()]))
         files = [(max(0, begin - r.choice((0, 3600, DAY))) if begin else 0, end) for begin, end in ranges]
-        files = [(next((at for group, at in begins.items() if at < begin <= at + 900), begin), end) for begin, end in files]
         r.shuffle(files)
         store.new()
         variants = [Variant(r) for _ in files]

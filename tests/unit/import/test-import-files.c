@@ -370,6 +370,39 @@ static void a_bolus_that_is_still_being_delivered_waits_for_the_next_export(void
         imported_done(&whole);
 }
 
+static void an_accepted_reading_from_before_the_export_is_no_second_one(void **state) {
+        static const char head[] = "Index;Date;Time;BG Source;BG Reading (mg/dL);Linked BG Meter ID\n";
+        char text[512];
+        Imported whole, part;
+
+        (void) state;
+        (void) snprintf(text, sizeof(text), "%s"
+                        "0;2025/05/03;10:30:00;USER_ACCEPTED_REMOTE_BG;120;A1\n"
+                        "1;2025/05/03;10:00:40;USER_ACCEPTED_REMOTE_BG;120;A1\n"
+                        "2;2025/05/03;10:00:00;BG_READIN_RECEIVED;120;A1\n", head);
+        import_text(&whole, text);
+        assert_int_equal(whole.n, 2); /* half an hour later it is one of its own */
+        assert_int_equal(whole.end.n_merged[RECORD_FINGERSTICK], 1);
+
+        *strstr(text, "2;2025") = '\0';
+        import_text(&part, text);
+        assert_int_equal(part.n, 1);
+        assert_int_equal(part.n_rejected, 1);
+        assert_non_null(strstr(part.reason, "an earlier one has the reading"));
+        assert_adds_nothing(&whole, &part);
+        imported_done(&part);
+        imported_done(&whole);
+
+        /* the longest wait, and a second more */
+        for (unsigned i = 0; i != 2; i++) {
+                (void) snprintf(text, sizeof(text), "%s0;2025/05/03;10:15:0%u;BG_SENT_FOR_CALIB;120;A1\n1;2025/05/03;10:00:00;BG_READIN_RECEIVED;99;A1\n", head, i);
+                import_text(&part, text);
+                assert_int_equal(part.n_rejected, i == 0 ? 1 : 0);
+                assert_int_equal(part.end.n_records[RECORD_CALIBRATION], i);
+                imported_done(&part);
+        }
+}
+
 static void equal_moments_get_ordinals_by_content(void **state) {
         Imported a, b;
 
@@ -795,6 +828,7 @@ int main(void) {
                 cmocka_unit_test(a_row_with_two_events_is_counted_once),
                 cmocka_unit_test(exports_that_overlap_add_nothing),
                 cmocka_unit_test(a_bolus_that_is_still_being_delivered_waits_for_the_next_export),
+                cmocka_unit_test(an_accepted_reading_from_before_the_export_is_no_second_one),
                 cmocka_unit_test(equal_moments_get_ordinals_by_content),
                 cmocka_unit_test(an_identity_is_as_specified),
                 cmocka_unit_test(a_correction_keeps_its_identity),
