@@ -338,6 +338,40 @@ int frame_put_import_end(FrameBuffer *buffer, const FrameImportEnd *end) {
         return written(&w);
 }
 
+static void put_known(Writer *w, uint16_t n_known, const uint8_t known[][FRAME_USB_HASH_SIZE]) {
+        if (n_known > FRAME_USB_KNOWN_MAX && w->r == 0)
+                w->r = FRAME_E_FORMAT;
+        put_u16(w, n_known);
+        put_bytes(w, known, (size_t) n_known * FRAME_USB_HASH_SIZE);
+}
+
+int frame_put_usb_request(FrameBuffer *buffer, const FrameUsbRequest *request) {
+        Writer w = writer(buffer, FRAME_USB_REQUEST);
+
+        put_u32(&w, request->version);
+        put_u64(&w, (uint64_t) request->now_utc_ms);
+        put_u8(&w, request->has_trace);
+        put_member(&w, request->serial);
+        put_member(&w, request->zones);
+        put_known(&w, request->n_known, request->known);
+        return written(&w);
+}
+
+int frame_put_usb_pump(FrameBuffer *buffer, const FrameUsbPump *pump) {
+        Writer w = writer(buffer, FRAME_USB_PUMP);
+
+        put_member(&w, pump->model);
+        put_member(&w, pump->serial);
+        put_u64(&w, (uint64_t) pump->clock_offset_ms);
+        put_u8(&w, pump->is_complete);
+        put_u32(&w, pump->n_pages);
+        put_u32(&w, pump->n_missing);
+        put_u32(&w, pump->battery_mv);
+        put_u32(&w, (uint32_t) pump->reservoir_milli);
+        put_known(&w, pump->n_known, pump->known);
+        return written(&w);
+}
+
 int frame_put_gate_config(FrameBuffer *buffer, const char *listen, const char *key_pem, const char *certificate_pem) {
         Writer w = writer(buffer, FRAME_GATE_CONFIG);
 
@@ -604,6 +638,54 @@ int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, si
                             zones_valid(request.zones)) != 0)
                 return FRAME_E_FORMAT;
         *ret = request;
+        return 0;
+}
+
+static void get_known(Reader *r, uint16_t *ret_n, uint8_t ret[][FRAME_USB_HASH_SIZE]) {
+        const uint8_t *n = get_bytes(r, 2);
+
+        *ret_n = n ? get_le16(n) : 0;
+        if (*ret_n > FRAME_USB_KNOWN_MAX) {
+                r->bad = true;
+                return;
+        }
+        get_copy(r, ret[0], (size_t) *ret_n * FRAME_USB_HASH_SIZE);
+}
+
+int frame_get_usb_request(FrameUsbRequest *ret, const uint8_t *payload, size_t n_payload) {
+        Reader r = {payload, n_payload, false};
+        FrameUsbRequest request = {0};
+
+        request.version = get_u32(&r);
+        request.now_utc_ms = (int64_t) get_u64(&r);
+        request.has_trace = get_bool(&r);
+        get_member(&r, request.serial);
+        get_member(&r, request.zones);
+        get_known(&r, &request.n_known, request.known);
+        if (got(&r, request.version == FRAME_VERSION && request.now_utc_ms >= RECORD_TIME_MIN_MS &&
+                            request.now_utc_ms < RECORD_TIME_MAX_MS && zones_valid(request.zones)) != 0)
+                return FRAME_E_FORMAT;
+        *ret = request;
+        return 0;
+}
+
+int frame_get_usb_pump(FrameUsbPump *ret, const uint8_t *payload, size_t n_payload) {
+        Reader r = {payload, n_payload, false};
+        FrameUsbPump pump = {0};
+
+        get_member(&r, pump.model);
+        get_member(&r, pump.serial);
+        pump.clock_offset_ms = (int64_t) get_u64(&r);
+        pump.is_complete = get_bool(&r);
+        pump.n_pages = get_u32(&r);
+        pump.n_missing = get_u32(&r);
+        pump.battery_mv = get_u32(&r);
+        pump.reservoir_milli = (int32_t) get_u32(&r);
+        get_known(&r, &pump.n_known, pump.known);
+        if (got(&r, pump.n_missing <= pump.n_pages && pump.reservoir_milli >= -1 && pump.clock_offset_ms > -RECORD_TIME_MAX_MS &&
+                            pump.clock_offset_ms < RECORD_TIME_MAX_MS) != 0)
+                return FRAME_E_FORMAT;
+        *ret = pump;
         return 0;
 }
 

@@ -6,7 +6,8 @@
  * type. Specified in daemon/FORMAT.md, "frames". A frame that is not exactly as specified ends the worker's job.
  *
  * Every worker is started with an empty environment and: 0 = frames from the core, 1 = frames to the core,
- * 2 = the daemon's stderr, 3 = the foreign descriptor that its job is about (memfd, CSV file), if any.
+ * 2 = the daemon's stderr, 3 = the foreign descriptor that its job is about (memfd, CSV file, USB device), 4 = a second
+ * one, if any.
  */
 
 #include "policy/record.h"
@@ -56,6 +57,11 @@ typedef enum FrameType {
         FRAME_GATE_CLOSED = 0x0316,  /* u64 request, u64 body bytes handed to the network, u8 whole: last frame of a request */
         FRAME_GATE_RESET_DONE = 0x0317, /* u64 grant, u32 connections reset */
         FRAME_GATE_STRANGERS = 0x0318, /* u32 requests refused by the gate itself since the last such frame; at most one a minute */
+
+        /* usb: one request; then as import, with FRAME_USB_PUMP before END */
+        FRAME_USB_REQUEST = 0x0401, /* FrameUsbRequest; fd 3 is the device's node, 4 a file for the trace when one is wanted */
+        FRAME_USB_STOP = 0x0402,    /* nothing: the radio off, give out what was read, end */
+        FRAME_USB_PUMP = 0x0411,    /* FrameUsbPump */
 } FrameType;
 
 typedef enum FrameKdfMode {
@@ -107,6 +113,34 @@ typedef struct FrameImportEnd {
         char format[48];     /* text: "CareLink CSV v1.0.1", "CareLink CSV (2018 and later)" */
 } FrameImportEnd;
 /* n_rows = sum(n_records) + sum(n_merged) + n_rejected; RECORD frames = sum(n_records) + sum(n_extra). */
+
+enum {
+        FRAME_USB_KNOWN_MAX = 96, /* pages and the like; a pump has 36 */
+        FRAME_USB_HASH_SIZE = 16,
+};
+
+typedef struct FrameUsbRequest {
+        uint32_t version;    /* FRAME_VERSION */
+        int64_t now_utc_ms;
+        uint8_t has_trace;   /* bool: fd 4 is there */
+        char serial[16];     /* text: of the pump; "": any that answers, where the device knows its pump */
+        char zones[1024];    /* as of FrameImportRequest */
+        uint16_t n_known;
+        uint8_t known[FRAME_USB_KNOWN_MAX][FRAME_USB_HASH_SIZE]; /* what was read whole before: hashes of FrameUsbPump; n_known of them in the frame */
+} FrameUsbRequest;
+
+typedef struct FrameUsbPump {
+        char model[96];          /* texts in the frame */
+        char serial[16];
+        int64_t clock_offset_ms; /* the pump's wall clock less what it should be */
+        uint8_t is_complete;     /* bool: read to the end, or to what was known */
+        uint32_t n_pages;        /* asked for */
+        uint32_t n_missing;      /* and did not come whole */
+        uint32_t battery_mv;     /* 0: not known */
+        int32_t reservoir_milli; /* thousandths of U; -1: not known */
+        uint16_t n_known;
+        uint8_t known[FRAME_USB_KNOWN_MAX][FRAME_USB_HASH_SIZE]; /* to be given with the next request, newest first */
+} FrameUsbPump;
 
 typedef enum FrameGateOperation {
         FRAME_GATE_TOKEN = 1,
@@ -207,6 +241,8 @@ must_check int frame_put_import_record(FrameBuffer *buffer, uint32_t line, const
 must_check int frame_put_import_rejected(FrameBuffer *buffer, uint32_t line, const char *reason, const char *row, size_t n_row);
 must_check int frame_put_import_progress(FrameBuffer *buffer, uint64_t n_done, uint64_t n_all);
 must_check int frame_put_import_end(FrameBuffer *buffer, const FrameImportEnd *end);
+must_check int frame_put_usb_request(FrameBuffer *buffer, const FrameUsbRequest *request);
+must_check int frame_put_usb_pump(FrameBuffer *buffer, const FrameUsbPump *pump);
 must_check int frame_put_gate_config(FrameBuffer *buffer, const char *listen, const char *key_pem, const char *certificate_pem);
 must_check int frame_put_gate_key(FrameBuffer *buffer, const char *key_pem, const char *certificate_pem, const uint8_t spki_sha256[static 32]);
 must_check int frame_put_gate_request(FrameBuffer *buffer, const FrameGateRequest *request);
@@ -229,6 +265,8 @@ must_check int frame_get_import_record(uint32_t *ret_line, Record *ret, const ui
 must_check int frame_get_import_rejected(uint32_t *ret_line, char ret_reason[static 1025], char ret_row[static 1025], const uint8_t *payload, size_t n_payload);
 must_check int frame_get_import_progress(uint64_t *ret_done, uint64_t *ret_all, const uint8_t *payload, size_t n_payload);
 must_check int frame_get_import_end(FrameImportEnd *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_usb_request(FrameUsbRequest *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_usb_pump(FrameUsbPump *ret, const uint8_t *payload, size_t n_payload);
 /* the three texts are terminated copies in one allocation that *ret_texts owns */
 must_check int frame_get_gate_config(char **ret_texts, const char **ret_listen, const char **ret_key_pem, const char **ret_certificate_pem, const uint8_t *payload, size_t n_payload);
 must_check int frame_get_gate_key(char **ret_texts, const char **ret_key_pem, const char **ret_certificate_pem, uint8_t ret_spki_sha256[static 32], const uint8_t *payload, size_t n_payload);

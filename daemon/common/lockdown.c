@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <linux/usbdevice_fs.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -93,6 +95,27 @@ static const Call gate_calls[] = {
         {"fcntl", WHEN, 1, INT, F_SETFL, 0, 0, 0},
         {"fcntl", WHEN, 1, INT, F_GETFD, 0, 0, 0},
         {"fcntl", WHEN, 1, INT, F_SETFD, 0, 0, 0},
+};
+
+/*
+ * What libusb does for one transfer at a time on a device that is open, and to borrow its interface from a kernel
+ * driver and give it back. Not: reset, other configurations, control of the hub's ports.
+ */
+#define ON_DEVICE(request) {"ioctl", WHEN_BOTH, 0, INT, 3, 1, INT, (uint32_t) (request)}
+static const Call usb_calls[] = {
+        ON_DEVICE(USBDEVFS_SUBMITURB),
+        ON_DEVICE(USBDEVFS_REAPURB),
+        ON_DEVICE(USBDEVFS_REAPURBNDELAY),
+        ON_DEVICE(USBDEVFS_DISCARDURB),
+        ON_DEVICE(USBDEVFS_CLEAR_HALT),
+        ON_DEVICE(USBDEVFS_CLAIMINTERFACE),
+        ON_DEVICE(USBDEVFS_RELEASEINTERFACE),
+        ON_DEVICE(USBDEVFS_DISCONNECT_CLAIM),
+        ON_DEVICE(USBDEVFS_GETDRIVER),
+        ON_DEVICE(USBDEVFS_IOCTL), /* a driver's attach and detach */
+        {.name = "poll"},
+        {.name = "ppoll"},
+        {.name = "timerfd_settime"},
 };
 
 /* What SQLCipher, sd-event, Jansson and the core itself were measured to need, besides worker_calls. */
@@ -291,6 +314,8 @@ static const Limit kdf_limits[] = {
         {RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}, {RLIMIT_NOFILE, 4}, {RLIMIT_AS, 4096 * MIB + 256 * MIB}, {RLIMIT_CPU, 300}};
 static const Limit import_limits[] = {
         {RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}, {RLIMIT_NOFILE, 4}, {RLIMIT_AS, 512 * MIB}, {RLIMIT_CPU, 600}};
+static const Limit usb_limits[] = {
+        {RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}, {RLIMIT_NOFILE, 8}, {RLIMIT_AS, 256 * MIB}, {RLIMIT_CPU, 300}, {RLIMIT_FSIZE, 16 * MIB}};
 static const Limit gate_limits[] = {
         {RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}, {RLIMIT_NOFILE, 512}, {RLIMIT_AS, 1024 * MIB}};
 
@@ -396,6 +421,8 @@ static const Profile profiles[N_LOCKDOWN_PROFILES] = {
                           ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, true},
         [LOCKDOWN_IMPORT] = {SCMP_ACT_KILL_PROCESS, LISTS(worker_calls, import_calls), NO_LISTS, LIST(import_limits), NULL, 0,
                              ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, true},
+        [LOCKDOWN_USB] = {SCMP_ACT_KILL_PROCESS, LISTS(worker_calls, usb_calls), NO_LISTS, LIST(usb_limits), NULL, 0,
+                          ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, true},
         [LOCKDOWN_GATE] = {SCMP_ACT_KILL_PROCESS, LISTS(worker_calls, gate_calls), NO_LISTS, LIST(gate_limits), NULL, 0,
                            ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, true},
 };

@@ -14,6 +14,7 @@ typedef enum LockdownProfile {
         LOCKDOWN_KDF,      /* workers: a list; everything else kills */
         LOCKDOWN_IMPORT,
         LOCKDOWN_GATE,
+        LOCKDOWN_USB,  /* the device is descriptor 3: ioctl on no other, and only what transfers need */
         N_LOCKDOWN_PROFILES,
 } LockdownProfile;
 

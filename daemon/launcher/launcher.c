@@ -27,6 +27,7 @@ static const struct {
         [LAUNCHER_KDF] = {"carewallet-kdf", "workers/kdf"},
         [LAUNCHER_IMPORT] = {"carewallet-import", "workers/import"},
         [LAUNCHER_GATE] = {"carewallet-gate", "workers/gate"},
+        [LAUNCHER_USB] = {"carewallet-usb", "workers/usb"},
 };
 
 enum {

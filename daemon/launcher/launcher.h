@@ -16,7 +16,8 @@ typedef enum LauncherWorker {
         LAUNCHER_KDF = 0,
         LAUNCHER_IMPORT = 1,
         LAUNCHER_GATE = 2,
-        N_LAUNCHER_WORKERS = 3,
+        LAUNCHER_USB = 3,
+        N_LAUNCHER_WORKERS = 4,
 } LauncherWorker;
 
 enum {

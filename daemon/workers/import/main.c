@@ -5,42 +5,11 @@
 #include "daemon/common/frame.h"
 #include "daemon/common/lockdown.h"
 #include "daemon/common/probe.h"
-#include "import.h"
+#include "sink.h"
 
 enum {
         FILE_FD = 3,
-        FLUSH_BYTES = 64 * 1024,
 };
-
-static int flush(FrameBuffer *out, bool is_last) {
-        return out->n >= FLUSH_BYTES || (is_last && out->n) ? frame_write_all(out, STDOUT_FILENO) : 0;
-}
-
-/* One frame put: a frame over its limit is our own mistake. */
-static int sent(FrameBuffer *out, int r) {
-        return r ? fold(r) : flush(out, false);
-}
-
-static int put_source(void *userdata, const FrameImportSource *source) {
-        return sent(userdata, frame_put_import_source(userdata, source));
-}
-
-static int put_record(void *userdata, uint32_t line, const Record *record, bool is_extra) {
-        (void) is_extra;
-        return sent(userdata, frame_put_import_record(userdata, line, record));
-}
-
-static int put_rejected(void *userdata, uint32_t line, const char *reason, const char *row, size_t n_row) {
-        return sent(userdata, frame_put_import_rejected(userdata, line, reason, row, n_row));
-}
-
-static int put_note(void *userdata, const char *text) {
-        return sent(userdata, frame_put_text(userdata, FRAME_IMPORT_NOTE, text));
-}
-
-static int put_progress(void *userdata, uint64_t n_done, uint64_t n_all) {
-        return sent(userdata, frame_put_import_progress(userdata, n_done, n_all));
-}
 
 static int read_request(FrameImportRequest *ret) {
         FrameBuffer in = { 0 };
@@ -68,11 +37,8 @@ static int lock_down(void) {
 }
 
 static int run(void) {
-        static FrameBuffer out;
-        static const ImportSink sink = {
-                .userdata = &out, .source = put_source, .record = put_record, .rejected = put_rejected,
-                .note = put_note, .progress = put_progress,
-        };
+        cleanup(frame_buffer_done) FrameBuffer out = { 0 };
+        const ImportSink sink = import_sink(&out);
         char refusal[IMPORT_REFUSAL_MAX];
         cleanup(zones_freep) Zones *zones = NULL;
         FrameImportRequest request;
@@ -99,14 +65,7 @@ static int run(void) {
                 r = import_run(FILE_FD, &request, zones, &sink, &end, refusal);
         }
 
-        if (r == 0)
-                r = frame_put_import_end(&out, &end);
-        else if (r == IMPORT_E_REFUSED)
-                r = frame_put_text(&out, FRAME_IMPORT_REFUSED, refusal);
-        if (r == 0)
-                r = flush(&out, true);
-        frame_buffer_done(&out);
-        return fold(r);
+        return import_sink_end(&out, r, &end, refusal);
 }
 
 int main(int argc, char **argv) {

@@ -18,19 +18,23 @@ enum {
 
 typedef struct Pull {
         CarelinkStick stick;
-        const PullRequest *request;
+        const FrameUsbRequest *request;
         Zones *zones;
         const ImportSink *sink;
         Pump *pump;
-        PullResult *result;
+        ParadigmModel model;
+        FrameUsbPump *result;
         bool is_awake;
         unsigned n_done, n_all, n_bad; /* pages; n_bad: in a row */
         uint32_t n_rejected;
         char *refusal;
 } Pull;
 
-void pull_hash(uint8_t ret[static PULL_HASH_SIZE], const uint8_t page[static PARADIGM_PAGE_SIZE]) {
-        (void) crypto_generichash(ret, PULL_HASH_SIZE, page, PARADIGM_PAGE_SIZE, NULL, 0);
+void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], const uint8_t page[static PARADIGM_PAGE_SIZE]) {
+        /* raised when the decoders learn to read more: what was read before is then read once again */
+        static const uint8_t key[crypto_generichash_KEYBYTES] = "history page 1";
+
+        (void) crypto_generichash(ret, FRAME_USB_HASH_SIZE, page, PARADIGM_PAGE_SIZE, key, sizeof(key));
 }
 
 static const char *words_of(int r) {
@@ -123,7 +127,7 @@ static int identify(Pull *p) {
         r = carelink_stick_ask(&p->stick, CARELINK_MODEL, 3, reply);
         if (r)
                 return r;
-        if (reply[0] != 3 || paradigm_model((const char *) reply + 1, 3, &p->result->model) != 0)
+        if (reply[0] != 3 || paradigm_model((const char *) reply + 1, 3, &p->model) != 0)
                 return refuse(p, "This pump is of a model that carewallet can't read with this stick.");
 
         r = carelink_stick_ask(&p->stick, CARELINK_PUMP_ID, 3, reply);
@@ -158,9 +162,14 @@ static int missing(Pull *p, int r, const char *what, unsigned number, const uint
 
 static bool is_known(const Pull *p, const uint8_t *hash) {
         for (size_t i = 0; i != p->request->n_known; i++)
-                if (memcmp(p->request->known[i], hash, PULL_HASH_SIZE) == 0)
+                if (memcmp(p->request->known[i], hash, FRAME_USB_HASH_SIZE) == 0)
                         return true;
         return false;
+}
+
+static void keep_known(Pull *p, const uint8_t hash[static FRAME_USB_HASH_SIZE]) {
+        if (p->result->n_known < FRAME_USB_KNOWN_MAX)
+                memcpy(p->result->known[p->result->n_known++], hash, FRAME_USB_HASH_SIZE);
 }
 
 static int check_page(const uint8_t *page, size_t n) {
@@ -174,11 +183,11 @@ static int check_isig(const uint8_t *page, size_t n) {
 /* Newest first, until one that is known; that one is still of use: it tells equal records apart. */
 static int read_history(Pull *p) {
         unsigned n_pages = HISTORY_PAGES_512;
-        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], hash[PULL_HASH_SIZE];
+        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
         size_t n;
         int r;
 
-        if (p->result->model.group != PARADIGM_X12) {
+        if (p->model.group != PARADIGM_X12) {
                 uint32_t newest;
 
                 r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_HISTORY, 3, reply);
@@ -215,8 +224,8 @@ static int read_history(Pull *p) {
                 r = fold(pump_add_history(p->pump, number, page, sizeof(page), known));
                 if (r)
                         return r;
-                if (p->result->n_hashes < PULL_KNOWN_MAX)
-                        memcpy(p->result->pages[p->result->n_hashes++], hash, sizeof(hash));
+                if (!known)
+                        keep_known(p, hash);
                 if (known)
                         return 0;
         }
@@ -230,7 +239,7 @@ static int read_glucose(Pull *p) {
         size_t n, n_isig;
         int r;
 
-        if (p->result->model.group < PARADIGM_X22)
+        if (p->model.group < PARADIGM_X22)
                 return 0;
         r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_GLUCOSE, 3, reply);
         if (r == CARELINK_STICK_E_REFUSED)
@@ -284,14 +293,13 @@ static int talk(Pull *p, const Transport *transport) {
         r = carelink_stick_open(&p->stick, transport, serial);
         if (r)
                 return r;
-        p->result->is_worldwide = p->stick.is_worldwide;
         r = wake(p);
         if (r)
                 return r;
         r = identify(p);
         if (r)
                 return r;
-        r = pump_new(&p->pump, &p->result->model, p->request->serial, p->zones, p->sink, p->request->now_utc_ms);
+        r = pump_new(&p->pump, &p->model, p->request->serial, p->zones, p->sink, p->request->now_utc_ms);
         if (r)
                 return r;
         r = read_history(p);
@@ -303,10 +311,10 @@ static bool is_of_device(int r) {
         return r > 0 || r == -ENODEV || r == -ECANCELED || r == -EIO || r == -EPIPE || r == -EPROTO || r == -EOVERFLOW;
 }
 
-int pull_run(const Transport *transport, const PullRequest *request, Zones *zones, const ImportSink *sink, PullResult *ret,
+int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
              FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
         cleanup(pump_freep) Pump *pump = NULL;
-        PullResult result = { 0 };
+        FrameUsbPump result = { .reservoir_milli = -1 };
         FrameImportEnd end = { 0 };
         Pull p = { .request = request, .zones = zones, .sink = sink, .result = &result, .refusal = ret_refusal };
         char text[320];
@@ -343,7 +351,11 @@ int pull_run(const Transport *transport, const PullRequest *request, Zones *zone
                 return r;
         end.n_rejected += p.n_rejected;
         end.n_rows += p.n_rejected;
-        (void) snprintf(end.format, sizeof(end.format), "%s, read by USB", result.model.name);
+        (void) snprintf(end.format, sizeof(end.format), "%s, read by USB", p.model.name);
+        for (size_t i = 0; i != request->n_known; i++)
+                keep_known(&p, request->known[i]);
+        memcpy(result.model, p.model.name, sizeof(p.model.name));
+        memcpy(result.serial, request->serial, sizeof(result.serial));
         *ret = result;
         *ret_end = end;
         return 0;

@@ -33,7 +33,7 @@ static void one_payload(unsigned which, const uint8_t *p, size_t n) {
         size_t n_rest;
         bool whole;
 
-        switch (which % 18) {
+        switch (which % 20) {
         case 0: {
                 FrameKdfRequest request;
 
@@ -127,6 +127,20 @@ static void one_payload(unsigned which, const uint8_t *p, size_t n) {
                 if (frame_get_gate_closed(&u64, &u64_2, &whole, p, n) == 0)
                         check_same(&b, frame_put_gate_closed(&b, u64, u64_2, whole), p, n);
                 break;
+        case 18: {
+                FrameUsbRequest request;
+
+                if (frame_get_usb_request(&request, p, n) == 0)
+                        check_same(&b, frame_put_usb_request(&b, &request), p, n);
+                break;
+        }
+        case 19: {
+                FrameUsbPump pump;
+
+                if (frame_get_usb_pump(&pump, p, n) == 0)
+                        check_same(&b, frame_put_usb_pump(&b, &pump), p, n);
+                break;
+        }
         default:
                 if (frame_get_gate_u64(&u64, p, n) == 0)
                         check_same(&b, frame_put_gate_u64(&b, 1, u64), p, n);

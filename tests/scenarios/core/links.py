@@ -15,6 +15,7 @@ PROGRAMS = {
         'carewallet-kdf': 'daemon/workers/kdf/carewallet-kdf',
         'carewallet-import': 'daemon/workers/import/carewallet-import',
         'carewallet-gate': 'daemon/workers/gate/carewallet-gate',
+        'carewallet-usb': 'daemon/workers/usb/carewallet-usb',
         'carewallet': 'cli/carewallet',
         'carewallet-provider': 'cli/provider/carewallet-provider',
 }
@@ -24,6 +25,7 @@ ONLY = {
         'libmicrohttpd': {'carewallet-gate'},
         'libgnutls': {'carewallet-gate'},
         'libcurl': {'carewallet-provider'},
+        'libusb-1.0': {'carewallet-usb'},
         'libsqlite3': set(),
 }
 BASE = {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libcrypto', 'libm'}
@@ -47,6 +49,7 @@ class Links(unittest.TestCase):
         def test_the_workers_that_read_foreign_bytes_have_no_database_and_no_network_library(self):
                 self.assertLessEqual(needed('carewallet-import'), {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libm'})
                 self.assertLessEqual(needed('carewallet-kdf'), {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libm'})
+                self.assertLessEqual(needed('carewallet-usb'), {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libm', 'libusb-1.0'})
                 self.assertNotIn('libcrypto', needed('carewallet'))
 
         def test_the_programs_are_hardened(self):

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$(readlink -f "$0")")/../../.."
 
 flags=(-std=gnu17 -D_GNU_SOURCE -DSQLITE_HAS_CODEC -Wall -Wextra -Werror -Wmissing-prototypes -Wno-unused-function -I.)
-read -ra packages < <(pkg-config --cflags libsodium jansson libseccomp libsystemd sqlcipher libmicrohttpd gnutls libcurl)
+read -ra packages < <(pkg-config --cflags libsodium jansson libseccomp libsystemd sqlcipher libmicrohttpd gnutls libcurl libusb-1.0)
 n=0 bad=0
 while IFS= read -r -d '' header; do
         for cc in gcc clang; do

@@ -19,13 +19,14 @@ PROCESSES = {
         'kdf': ['daemon/workers/kdf/carewallet-kdf', '--probe', '{act}'],
         'import': ['daemon/workers/import/carewallet-import', '--probe', '{act}'],
         'gate': ['daemon/workers/gate/carewallet-gate', '--probe', '{act}'],
+        'usb': ['daemon/workers/usb/carewallet-usb', '--probe', '{act}'],
 }
 
 MADE = '/tmp/carewallet-probe'  # by open-write, were it let through
 
 # What must stop it. Workers: their allow-list kills, whatever it is. FILES is Landlock, or said to be missing.
 KILLED, FILES, ENOSYS, ALLOWED = 'SIGSYS', 'EACCES', 'ENOSYS', 'allowed'
-EXPECTED = {worker: {act: KILLED for act in ACTS} for worker in ('kdf', 'import', 'gate')}
+EXPECTED = {worker: {act: KILLED for act in ACTS} for worker in ('kdf', 'import', 'gate', 'usb')}
 EXPECTED['core'] = {act: KILLED for act in ACTS} | {'open-read': FILES, 'open-write': FILES, 'fork': ENOSYS}
 EXPECTED['launcher'] = {act: KILLED for act in ACTS} | {
         'open-read': FILES,

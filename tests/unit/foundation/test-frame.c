@@ -202,6 +202,40 @@ static void import_frames_are_exact(void **state) {
         assert_int_equal(frame_get_import_end(&got_end, payload, n), FRAME_E_FORMAT);
 }
 
+static void usb_frames_are_exact(void **state) {
+        cleanup(frame_buffer_done) FrameBuffer buffer = {0};
+        FrameUsbRequest request = {.version = 1, .now_utc_ms = 1700000000000, .has_trace = 1, .serial = "345192", .zones = "Europe/Berlin"}, got_request;
+        FrameUsbPump pump = {.model = "Paradigm Revel - 723", .serial = "345192", .clock_offset_ms = -60000, .is_complete = 1, .n_pages = 36,
+                             .n_missing = 1, .battery_mv = 1280, .reservoir_milli = -1}, got_pump;
+        const uint8_t *payload;
+        size_t n;
+
+        (void) state;
+
+        for (uint16_t n_known = 0; n_known <= FRAME_USB_KNOWN_MAX; n_known++) {
+                request.n_known = pump.n_known = n_known;
+                for (size_t i = 0; i < n_known; i++)
+                        request.known[i][0] = pump.known[i][15] = (uint8_t) (i + 1);
+                assert_int_equal(frame_put_usb_request(&buffer, &request), 0);
+                payload = only_frame(&buffer, FRAME_USB_REQUEST, &n);
+                ASSERT_EXACT(payload, n, frame_get_usb_request(&got_request, payload, n));
+                assert_memory_equal(&got_request, &request, sizeof(request));
+
+                assert_int_equal(frame_put_usb_pump(&buffer, &pump), 0);
+                payload = only_frame(&buffer, FRAME_USB_PUMP, &n);
+                ASSERT_EXACT(payload, n, frame_get_usb_pump(&got_pump, payload, n));
+                assert_memory_equal(&got_pump, &pump, sizeof(pump));
+        }
+
+        request.n_known = FRAME_USB_KNOWN_MAX + 1;
+        assert_int_equal(frame_put_usb_request(&buffer, &request), FRAME_E_FORMAT);
+        pump.n_known = 0;
+        pump.n_missing = 37;
+        assert_int_equal(frame_put_usb_pump(&buffer, &pump), 0);
+        payload = only_frame(&buffer, FRAME_USB_PUMP, &n);
+        assert_int_equal(frame_get_usb_pump(&got_pump, payload, n), FRAME_E_FORMAT);
+}
+
 static void records_are_exact_and_valid(void **state) {
         cleanup(frame_buffer_done) FrameBuffer buffer = {0};
         Payload fields = {0};
@@ -374,6 +408,7 @@ int main(void) {
                 cmocka_unit_test(the_largest_frame_passes_and_a_larger_one_does_not),
                 cmocka_unit_test(kdf_frames_are_exact),
                 cmocka_unit_test(import_frames_are_exact),
+                cmocka_unit_test(usb_frames_are_exact),
                 cmocka_unit_test(records_are_exact_and_valid),
                 cmocka_unit_test(gate_frames_are_exact),
                 cmocka_unit_test(a_zone_is_a_name_and_no_path),

@@ -32,7 +32,7 @@ typedef struct Outcome {
         Kept records[RECORDS_MAX];
         size_t n, n_rejected, n_notes;
         char reason[256], note[512], refusal[PULL_REFUSAL_MAX];
-        PullResult result;
+        FrameUsbPump result;
         FrameImportEnd end;
         int r;
 } Outcome;
@@ -90,15 +90,19 @@ static int on_progress(void *userdata, uint64_t n_done, uint64_t n_all) {
         return 0;
 }
 
-static void run(Sim *sim, Outcome *ret, const char *serial, const uint8_t (*known)[PULL_HASH_SIZE], size_t n_known) {
+static void run(Sim *sim, Outcome *ret, const char *serial, const FrameUsbPump *before) {
         const ImportSink sink = {
                 .userdata = ret, .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note, .progress = on_progress,
         };
-        PullRequest request = { .now_utc_ms = INT64_C(1432838783000), .known = known, .n_known = n_known };
+        FrameUsbRequest request = { .now_utc_ms = INT64_C(1432838783000) };
         Transport transport = sim_transport(sim);
 
         ret->n = ret->n_rejected = ret->n_notes = 0;
         ret->reason[0] = ret->note[0] = '\0';
+        if (before) {
+                request.n_known = before->n_known;
+                memcpy(request.known, before->known, sizeof(request.known));
+        }
         (void) snprintf(request.serial, sizeof(request.serial), "%s", serial);
         ret->r = pull_run(&transport, &request, zones, &sink, &ret->result, &ret->end, ret->refusal);
         assert_int_equal(sim->n_refused, 0); /* nothing was said that is not in the specification's list */
@@ -221,7 +225,7 @@ static void a_session_reads_all_and_leaves_the_radio_off(void **state) {
                         begin(&sim);
                         sim.merge = merge;
                         sim.is_asleep = is_asleep;
-                        run(&sim, &part, "345192", NULL, 0);
+                        run(&sim, &part, "345192", NULL);
                         assert_int_equal(part.r, 0);
                         assert_true(part.result.is_complete);
                         assert_int_equal(part.n, (PAGES - 1) * 70 + 12);
@@ -235,7 +239,7 @@ static void a_session_reads_all_and_leaves_the_radio_off(void **state) {
 }
 
 static void a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two(void **state) {
-        PullResult first;
+        FrameUsbPump first;
         Sim sim;
 
         (void) state;
@@ -243,19 +247,19 @@ static void a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two(voi
         for (size_t i = 0; i != PAGES - 1; i++) /* all but the newest, as they were before */
                 sim.pages[i] = made[i + 1];
         sim.n_pages = PAGES - 1;
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_int_equal(part.r, 0);
         first = part.result;
 
         sim.n_pages_sent = 0;
         sim.is_asleep = true;
-        run(&sim, &part, "345192", (const uint8_t(*)[PULL_HASH_SIZE]) first.pages, first.n_hashes);
+        run(&sim, &part, "345192", &first);
         assert_int_equal(part.r, 0);
         assert_int_equal(sim.n_pages_sent, 1);
         assert_int_equal(part.n, 0);
 
         begin(&sim);
-        run(&sim, &part, "345192", (const uint8_t(*)[PULL_HASH_SIZE]) first.pages, first.n_hashes);
+        run(&sim, &part, "345192", &first);
         assert_int_equal(part.r, 0);
         assert_int_equal(sim.n_pages_sent, 2);
         assert_int_equal(part.n, 12);
@@ -268,28 +272,28 @@ static void who_is_not_there_or_is_another_is_said_in_plain_words(void **state) 
         (void) state;
         begin(&sim);
         sim.is_deaf = true;
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_int_equal(part.r, PULL_E_REFUSED);
         assert_non_null(strstr(part.refusal, "does not answer"));
         assert_non_null(strstr(part.refusal, "USA (916 MHz)"));
 
         begin(&sim);
         sim.is_deaf = sim.is_worldwide = true;
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_non_null(strstr(part.refusal, "outside the USA"));
 
         begin(&sim);
-        run(&sim, &part, "345193", NULL, 0);
+        run(&sim, &part, "345193", NULL);
         assert_int_equal(part.r, PULL_E_REFUSED);
         assert_non_null(strstr(part.refusal, "does not answer"));
 
         begin(&sim);
-        run(&sim, &part, "34519", NULL, 0);
+        run(&sim, &part, "34519", NULL);
         assert_int_equal(part.r, PULL_E_REFUSED);
         assert_non_null(strstr(part.refusal, "six digits"));
 
         sim_init(&sim, "345192", "640");
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_int_equal(part.r, PULL_E_REFUSED);
         assert_non_null(strstr(part.refusal, "model"));
         assert_false(sim.is_radio_on);
@@ -297,7 +301,7 @@ static void who_is_not_there_or_is_another_is_said_in_plain_words(void **state) 
         begin(&sim);
         sim.fault = SIM_UNPLUG;
         sim.fault_at = 1;
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_int_equal(part.r, PULL_E_REFUSED);
         assert_non_null(strstr(part.refusal, "unplugged"));
 }
@@ -308,7 +312,7 @@ static void a_page_that_never_comes_whole_is_reported_and_the_others_are_read(vo
         (void) state;
         begin(&sim);
         sim.bad_page = 2;
-        run(&sim, &part, "345192", NULL, 0);
+        run(&sim, &part, "345192", NULL);
         assert_int_equal(part.r, 0);
         assert_false(part.result.is_complete);
         assert_int_equal(part.result.n_missing, 1);
@@ -333,7 +337,7 @@ static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
 
         (void) state;
         begin(&sim);
-        run(&sim, &whole, "345192", NULL, 0);
+        run(&sim, &whole, "345192", NULL);
         assert_int_equal(whole.r, 0);
         n_transfers = sim.n_transfers;
 
@@ -342,7 +346,7 @@ static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
                         begin(&sim);
                         sim.fault = faults[i].fault;
                         sim.fault_at = at;
-                        run(&sim, &part, "345192", NULL, 0);
+                        run(&sim, &part, "345192", NULL);
                         n_runs++;
                         assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
                         assert_no_wrong_record(faults[i].name, at);
@@ -365,14 +369,14 @@ static void what_keeps_failing_ends_in_time(void **state) {
 
         (void) state;
         begin(&sim);
-        run(&sim, &whole, "345192", NULL, 0);
+        run(&sim, &whole, "345192", NULL);
         for (size_t i = 0; i != N_ELEMENTS(faults); i++) {
                 for (unsigned every = 1; every != 12; every++) {
                         begin(&sim);
                         sim.fault = faults[i];
                         sim.fault_at = 30;
                         sim.fault_every = every;
-                        run(&sim, &part, "345192", NULL, 0);
+                        run(&sim, &part, "345192", NULL);
                         assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
                         assert_no_wrong_record("again and again", every);
                         assert_true(sim.now_ms < INT64_C(20) * 60 * 1000);
@@ -413,7 +417,7 @@ static void thirty_six_real_pages_survive_unplugging_at_every_transfer(void **st
                 print_message("skipped: no reference data (CAREWALLET_SHARED)\n");
                 return;
         }
-        run(&sim, &whole, "345192", NULL, 0);
+        run(&sim, &whole, "345192", NULL);
         assert_int_equal(whole.r, 0);
         assert_true(whole.result.is_complete);
         assert_int_equal(sim.n_pages_sent, 36);
@@ -423,7 +427,7 @@ static void thirty_six_real_pages_survive_unplugging_at_every_transfer(void **st
                 assert_true(load_real_pages(&sim));
                 sim.fault = SIM_UNPLUG;
                 sim.fault_at = at;
-                run(&sim, &part, "345192", NULL, 0);
+                run(&sim, &part, "345192", NULL);
                 assert_true(part.r == 0 || part.r == PULL_E_REFUSED);
                 if (at % 20 == 0) /* comparing them all takes long */
                         assert_no_wrong_record("unplug", at);
