@@ -127,6 +127,10 @@ static bool place_in_time(Import *import, WindowPlace *place, const char **ret_r
                 *ret_reason = "its date and time are none";
                 return false;
         }
+        if (!survey_has_seconds(&import->scanner)) {
+                *ret_reason = "its time has no seconds: a spreadsheet program has cut them off";
+                return false;
+        }
 
         epoch = survey_epoch(&import->survey, &import->scanner, import->zones, place->local_ms);
         if (epoch.pass == ZONE_FIRST || (epoch.pass == ZONE_UNKNOWN && epoch.is_disputed))
@@ -259,9 +263,6 @@ static int notes(Import *import) {
                 r = import->sink->note(import->sink->userdata, "The dates were rewritten by a spreadsheet program; day and month were found out from the order of the whole file.");
         if (r == 0 && import->scanner.reader.encoding == ENCODING_CP1252)
                 r = import->sink->note(import->sink->userdata, "The text is not UTF-8 and was read as Windows-1252.");
-        if (r == 0 && import->survey.n_minutes * UINT64_C(2) > import->survey.n_times)
-                r = import->sink->note(import->sink->userdata, "The times have lost their seconds, probably in a spreadsheet program: beside an unchanged export of the "
-                                       "same days each record would be there twice. If you have one, undo this import and take that.");
         if (r == 0 && import->request->glucose_unit) {
                 (void) snprintf(text, sizeof(text), "Glucose was read as %s because you said so; the column names were not asked.",
                                 units[import->request->glucose_unit % N_ELEMENTS(units)]);

@@ -5,7 +5,7 @@
 /*
  * Family A, v1.0.1 (to about 2017): Raw-Type says what a row is, Raw-Values holds it without loss ("AMOUNT=40.625",
  * where Daily Insulin Total shows 40.6). Numbers are taken from there; glucose from its own column, whose name says
- * the unit. Values that no field takes stay in FIELD_RAW_VALUES, ids of other devices only there.
+ * the unit. Values that no field takes stay in FIELD_RAW_VALUES; those of ids, names and unknown keys only there.
  *
  * Raw-ID, Raw-Upload ID and Raw-Seq Num are kept as FIELD_RAW_KEY: in overlapping exports of one account they were the
  * same for every shared event (218 of 218). They tell settings of one second apart, nothing else.
@@ -140,11 +140,36 @@ static void key_cell(Draft *draft, Cell cell) {
         draft_key(draft, cell.text, cell.n);
 }
 
+/*
+ * What the device itself measured, was set to or did: may leave the wallet as part of a text. Any other key, known as an
+ * id, a serial number or a name that the patient chose, or not known at all, stays in FIELD_RAW_VALUES, which never does.
+ */
+static const char *const open_keys[] = {
+        "ALARM_INDEX", "ALARM_SNOOZE_TIME", "ALARM_TIME", "ALARM_TYPE", "AMOUNT", "AMOUNT_HIGH", "AMOUNT_LOW",
+        "BACKFILL_INDICATOR", "BG_UNITS", "CAL_FACTOR", "CAL_REMINDER_ENABLE", "CAL_REMINDER_TIME", "CAL_TYPE", "CARB_UNITS",
+        "DURATION", "ENABLE", "ERROR_TYPE", "FALLING_LIMIT", "FALLING_LIMIT_ENABLE", "FORMAT", "HIGH_AREA_UNDER_CURVE",
+        "HIGH_DURATION", "HIGH_ENABLE", "HIGH_GLUCOSE_ALARM_ENABLE", "HIGH_GLUCOSE_LIMIT", "HIGH_GLUCOSE_SNOOZE_TIME", "HIGH_LIMIT",
+        "HIGH_LIMIT_ENABLE", "INDEX", "INSULIN_ACTION_CURVE", "ISIG", "IS_AUTO_CAL_ENABLE", "IS_BG_TARGETS_COMPLETE",
+        "IS_BG_UNITS_COMPLETE", "IS_BOLUS_WIZARD_ENABLED", "IS_CARB_RATIOS_COMPLETE", "IS_CARB_UNITS_COMPLETE",
+        "IS_INSULIN_SENSITIVITIES_COMPLETE", "IS_SENSOR_ENABLED", "IS_SETUP_COMPLETE", "LANGUAGE", "LEVEL", "LIMIT_UNITS", "LINE_NUM",
+        "LOW_AREA_UNDER_CURVE", "LOW_DURATION", "LOW_ENABLE", "LOW_GLUCOSE_ALARM_ENABLE", "LOW_GLUCOSE_LIMIT",
+        "LOW_GLUCOSE_SNOOZE_TIME", "LOW_LIMIT", "LOW_LIMIT_ENABLE", "MARRIED", "MISSED_DATA_TIME", "MODE", "MODEL_NUMBER",
+        "NEW_FALLING_LIMIT", "NEW_FALLING_LIMIT_ENABLE", "NEW_LIMIT_UNITS", "NEW_RISING_LIMIT", "NEW_RISING_LIMIT_ENABLE", "NEW_TIME",
+        "NUM_PROFILES", "OLD_FALLING_LIMIT", "OLD_FALLING_LIMIT_ENABLE", "OLD_LIMIT_UNITS", "OLD_RISING_LIMIT",
+        "OLD_RISING_LIMIT_ENABLE", "ORIGINAL_UNITS", "PACKET_TYPE", "PAGE_NUMBER", "PRIME_TYPE", "PROFILE_INDEX", "PROGRAMMED_AMOUNT",
+        "PROGRAMMER_NUM", "RATE", "RAW_MODULE", "RAW_STATUS", "RAW_TYPE", "RISING_LIMIT", "RISING_LIMIT_ENABLE", "SAVE_TIME", "SCOPE",
+        "SIZE", "START_TIME", "STATUS", "STATUS_TYPE", "STEP_SIZE", "SYNC_TYPE", "TEMP_BASAL_TYPE", "TIME", "TIMESTAMP_TYPE", "UNITS",
+        "VCNTR", "VOLTAGE",
+};
+
 static bool is_open(const Raw *raw) {
-        return !cell_has(raw->key, "_ID") && !cell_has(raw->key, "DATUM") && !cell_has(raw->key, "SERIAL");
+        for (size_t i = 0; i != N_ELEMENTS(open_keys); i++)
+                if (cell_is(raw->key, open_keys[i]))
+                        return true;
+        return false;
 }
 
-/* What is left, "K=V, K=V"; @only_open leaves out what may not leave the wallet or means nothing outside CareLink. */
+/* What is left, "K=V, K=V"; @only_open leaves out what may not leave the wallet. */
 static Cell raw_left(Legacy *l, bool only_open) {
         Drafts *drafts = l->drafts;
         char *start = drafts->scratch + drafts->n_scratch, *at = start;

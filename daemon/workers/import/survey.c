@@ -38,6 +38,13 @@ bool survey_moment(const Scanner *scanner, int64_t *ret_ms) {
         return true;
 }
 
+bool survey_has_seconds(const Scanner *scanner) {
+        Cell time = cell_at(scanner, COLUMN_TIME);
+        const char *colon = time.n ? memchr(time.text, ':', time.n) : NULL;
+
+        return !colon || memchr(colon + 1, ':', (size_t) (time.text + time.n - colon - 1));
+}
+
 bool survey_is_unset(const Survey *survey, int64_t local_ms) {
         static const int64_t year_2000 = INT64_C(946684800000), year_2001 = INT64_C(978307200000);
         static const int64_t day_2016 = INT64_C(1451606400000);
@@ -141,17 +148,13 @@ static void add_time(Survey *survey, const Scanner *scanner) {
         static const int64_t day_2016 = INT64_C(1451606400000);
         unsigned id = survey_stream(scanner), section = scanner->section;
         int64_t local_ms;
-        Cell time = cell_at(scanner, COLUMN_TIME);
-        const char *colon = time.n ? memchr(time.text, ':', time.n) : NULL;
         DateShape shape;
 
         survey->n_dates++;
         if (cell_date_shape(cell_at(scanner, COLUMN_DATE), &shape))
                 survey->shapes |= DATE_SHAPE_BIT(shape);
-        if (colon) {
-                survey->n_times++;
-                survey->n_minutes += !memchr(colon + 1, ':', (size_t) (time.text + time.n - colon - 1));
-        }
+        if (!survey_has_seconds(scanner) && survey->n_minutes++ == 0)
+                survey->minutes_line = scanner->reader.line;
         if (!survey_moment(scanner, &local_ms)) {
                 Cell date = cell_at(scanner, COLUMN_DATE);
 
@@ -276,6 +279,13 @@ static int conclude(Survey *survey, const Scanner *scanner, unsigned unit_overri
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
                                 "The column Date holds no dates, first \"%s\" in line %u. A spreadsheet program has probably changed the file. "
                                 "Export it again and don't open it before the import.", survey->dates_bad, survey->dates_bad_line);
+                return SURVEY_E_REFUSED;
+        }
+        if (survey->n_minutes * UINT64_C(2) > survey->n_dates) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The times have no seconds, first in line %u: a spreadsheet program has cut them off. Beside an unchanged export of the "
+                                "same days every record would be there twice, so nothing was imported. "
+                                "Export the file again from CareLink and don't open it before the import.", survey->minutes_line);
                 return SURVEY_E_REFUSED;
         }
         if (survey->decimals_line[0] && survey->decimals_line[1]) {

@@ -59,7 +59,7 @@ typedef struct Survey {
         uint32_t n_dates, n_dates_bad, dates_bad_line;
         char dates_bad[32];
         unsigned shapes;        /* DATE_SHAPE_BIT()s of the dates */
-        uint32_t n_times, n_minutes; /* times; those without seconds */
+        uint32_t n_minutes, minutes_line; /* times without seconds; the first */
         uint32_t n_foreign, n_utf8; /* lines with bytes that are not UTF-8; with letters beyond ASCII that are */
         uint32_t decimals_line[2]; /* first row with a comma, with a point; 0: none */
         UnitCheck units[SURVEY_UNITS_MAX];
@@ -84,6 +84,8 @@ must_check int survey_run(Survey *survey, Scanner *scanner, unsigned unit_overri
 
 /** survey_moment() - the wall clock of a row in milliseconds; false when it is none */
 bool survey_moment(const Scanner *scanner, int64_t *ret_ms);
+/** survey_has_seconds() - false for a time that a spreadsheet program has cut: its row could not be told from the uncut one */
+bool survey_has_seconds(const Scanner *scanner);
 /** survey_is_unset() - a time that a pump shows after a reset, before its clock is set */
 bool survey_is_unset(const Survey *survey, int64_t local_ms);
 /** survey_stream() - the stream that a row belongs to, or N_STREAMS for rows whose order tells nothing */

@@ -252,3 +252,13 @@ static inline void assert_adds_nothing(const Imported *whole, const Imported *pa
                         fail_msg("the record of line %u is new or changed", a->line);
         }
 }
+
+/* Two columns of glucose, and what the tests below fill in. */
+#define HEAD "-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;BG Reading (mg/dL);Sensor Glucose (mg/dL);Bolus Type;" \
+             "Bolus Volume Selected (U);Bolus Volume Delivered (U);Bolus Number;Event Marker\n"
+
+/* Before all tests of a program. */
+static inline int berlin(void **state) {
+        (void) state;
+        return in_zone("Europe/Berlin");
+}

@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What becomes of whole files: the project's own small ones in tests/data/carelink, and broken ones made here. */
+/* What becomes of whole files: the project's own small ones in tests/data/carelink, and small ones made here. */
 
 #include "collect.h"
-#include "daemon/workers/import/reader.h"
-
-#include <sys/socket.h>
-#include <sys/stat.h>
-
-/* Two columns of glucose, and what the tests below fill in. */
-#define HEAD "-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;BG Reading (mg/dL);Sensor Glucose (mg/dL);Bolus Type;" \
-             "Bolus Volume Selected (U);Bolus Volume Delivered (U);Bolus Number;Event Marker\n"
-
-static int berlin(void **state) {
-        (void) state;
-        return in_zone("Europe/Berlin");
-}
-
 static void a_pump_s_file_becomes_the_records_it_holds(void **state) {
         Imported i;
         const Got *got;
@@ -168,6 +154,31 @@ static void a_serial_in_a_text_stays_in_the_wallet(void **state) {
         assert_text(got, FIELD_SETTING, "CurrentSensorTransmitterID");
         assert_no_field(got, FIELD_SETTING_VALUE);
         assert_text(got, FIELD_RAW_VALUES, "TRANSMITTER_ID=2172258");
+        imported_done(&i);
+}
+
+static void only_what_a_device_is_known_to_say_may_leave(void **state) {
+        static const char head[] = "Index,Date,Time,Timestamp,BG Reading (mg/dL),Raw-Type,Raw-Values,Raw-ID,Raw-Upload ID,Raw-Seq Num,Raw-Device Type\n"
+                                   "1,5/3/15,10:00:00,5/3/15 10:00:00,,ChangeActiveBasalProfilePattern,";
+        char text[1024];
+        Imported i;
+
+        (void) state;
+        (void) snprintf(text, sizeof(text), "%s%s", head, "\"PATTERN_NAME=standard, OLD_PATTERN_NAME=Jane's, OWNER=Jane Doe, SIZE=3\",1,2,3,Pump\n");
+        import_text(&i, text);
+        assert_int_equal(i.r, 0);
+        assert_text(&i.records[0], FIELD_SETTING_VALUE, "SIZE=3");
+        assert_text(&i.records[0], FIELD_NAME, "standard"); /* free text */
+        assert_text(&i.records[0], FIELD_RAW_VALUES, "OLD_PATTERN_NAME=Jane's, OWNER=Jane Doe"); /* internal */
+        imported_done(&i);
+
+        (void) snprintf(text, sizeof(text), "%s%s", head, "\"OWNER=Jane Doe\",1,2,3,Pump\n");
+        memcpy(strstr(text, "ChangeActiveBasalProfilePattern"), "SomethingThatIsYetToBeInvented1", 31);
+        import_text(&i, text);
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.records[0].record.kind, RECORD_DEVICE_EVENT);
+        assert_no_field(&i.records[0], FIELD_TEXT_DEVICE);
+        assert_text(&i.records[0], FIELD_RAW_VALUES, "OWNER=Jane Doe");
         imported_done(&i);
 }
 
@@ -449,344 +460,6 @@ static void a_correction_keeps_its_identity(void **state) {
         imported_done(&b);
 }
 
-static void refused(const char *text, size_t n, const char *because) {
-        Imported i;
-
-        import_bytes(&i, text, n);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        if (!strstr(i.refusal, because))
-                fail_msg("\"%s\" does not say \"%s\"", i.refusal, because);
-        imported_done(&i);
-}
-
-#define REFUSED(text, because) refused(text, sizeof(text) - 1, because)
-
-static void units_that_contradict_the_values_are_refused(void **state) {
-        static const char word[] = HEAD "0;2025/05/03;10:00:00;;5,5;;;;;\n";
-        Imported i;
-        int fd;
-
-        (void) state;
-        REFUSED(HEAD "0;2025/05/03;10:00:00;;5,5;;;;;\n1;2025/05/03;09:55:00;;6,1;;;;;\n", "Column \"Sensor Glucose (mg/dL)\"");
-        REFUSED("Index;Date;Time;Sensor Glucose (mmol/L)\n0;2025/05/03;10:00:00;120\n", "Column \"Sensor Glucose (mmol/L)\"");
-        REFUSED("Index;Date;Time;Sensor Glucose\n0;2025/05/03;10:00:00;120\n", "does not say its unit");
-
-        /* the patient's word counts, and is noted */
-        fd = memory_file(word, sizeof(word) - 1);
-        import_fd(&i, fd, RECORD_UNIT_MMOL_L);
-        assert_int_equal(i.r, 0);
-        assert_value(&i.records[0], RECORD_CGM, RECORD_UNIT_MMOL_L, 5500);
-        assert_true(strstr(i.notes, "because you said so"));
-        imported_done(&i);
-        close_fd(fd);
-}
-
-static void ninety_nine_of_a_hundred_values_must_fit_the_unit(void **state) {
-        for (unsigned n_wrong = 0; n_wrong != 4; n_wrong++) {
-                char text[16384];
-                size_t at = (size_t) sprintf(text, "%s", HEAD);
-                Imported i;
-
-                for (unsigned n = 0; n != 200; n++)
-                        at += (size_t) sprintf(text + at, "%u;2025/05/03;10:%02u:%02u;;%s;;;;;\n", n, n / 60, n % 60, n < n_wrong ? "900" : "120");
-                import_bytes(&i, text, at);
-                assert_int_equal(i.r, n_wrong <= 2 ? 0 : IMPORT_E_REFUSED);
-                if (n_wrong == 1)
-                        assert_int_equal(got_at(&i, 3, false)->record.flags, RECORD_HAS_VALUE | RECORD_QUARANTINED);
-                imported_done(&i);
-        }
-        (void) state;
-}
-
-static void other_files_are_refused_with_what_to_do_next(void **state) {
-        (void) state;
-        REFUSED("", "is empty");
-        REFUSED("hello\nworld\n", "not a CareLink CSV export");
-        REFUSED("{\"_id\": 1}", "not a CareLink CSV export");
-        REFUSED("\n\n\n", "not a CareLink CSV export");
-        REFUSED("\x7f" "ELF\x02\x01\x01\0\0\0\0", "not a text file");
-        REFUSED("Index;Time;BG Reading (mg/dL)\n", "no column Date");
-        REFUSED("Index;Nothing;Else\n", "can't be read");
-        REFUSED("Index;Date;Time;BG Reading (mg/dL)\n0;12/13/2017;10:00:00;100\n1;02-12-2018;10:00:00;100\n", "spreadsheet");
-        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;1,5\n1;2025/05/03;10:00:00;1.5\n", "two ways");
-        REFUSED("Index;Date;Time;Basal Rate (U/h)\n0;2025/05/03;10:00:00;n.a.\n", "Not one of 1 rows could be read; the first: line 2: column Basal Rate");
-}
-
-static void what_is_no_regular_file_is_refused_without_a_read(void **state) {
-        char path[] = "/tmp/import-test-XXXXXX", fifo[64];
-        int pair[2], pipes[2], fds[5];
-
-        (void) state;
-        assert_non_null(mkdtemp(path));
-        (void) snprintf(fifo, sizeof(fifo), "%s/fifo", path);
-        assert_int_equal(mkfifo(fifo, 0600), 0);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(pipe(pipes), 0);
-        fds[0] = open(path, O_RDONLY | O_DIRECTORY);
-        fds[1] = open(fifo, O_RDWR);
-        fds[2] = open("/dev/zero", O_RDONLY);
-        fds[3] = pair[0];
-        fds[4] = pipes[0];
-
-        for (size_t n = 0; n != N_ELEMENTS(fds); n++) {
-                Imported i;
-
-                assert_true(fds[n] >= 0);
-                import_fd(&i, fds[n], 0);
-                assert_int_equal(i.r, IMPORT_E_REFUSED);
-                assert_true(strstr(i.refusal, "not a regular file"));
-                close_fd(fds[n]);
-        }
-        close_fd(pair[1]);
-        close_fd(pipes[1]);
-        assert_int_equal(unlink(fifo), 0);
-        assert_int_equal(rmdir(path), 0);
-}
-
-static void a_descriptor_that_can_t_be_read_is_refused(void **state) {
-        char path[] = "/tmp/import-test-XXXXXX";
-        int fd = mkstemp(path), write_only;
-        Imported i;
-
-        (void) state;
-        assert_int_equal(write(fd, HEAD, sizeof(HEAD) - 1), sizeof(HEAD) - 1);
-        write_only = open(path, O_WRONLY);
-        import_fd(&i, write_only, 0);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "can't be read"));
-        import_fd(&i, -1, 0);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        close_fd(write_only);
-        close_fd(fd);
-        assert_int_equal(unlink(path), 0);
-}
-
-static void a_line_of_2_gib_and_ten_million_columns_are_refused_at_once(void **state) {
-        char path[] = "/tmp/import-test-XXXXXX";
-        size_t n = 10 * 1000 * 1000;
-        char *columns = malloc(n);
-        int fd = mkstemp(path);
-        Imported i;
-
-        (void) state;
-        /* sparse: 900 MiB without a line end (NUL bytes behind text), then 2 GiB, which is over the size limit */
-        assert_int_equal(write(fd, HEAD, sizeof(HEAD) - 1), sizeof(HEAD) - 1);
-        assert_int_equal(ftruncate(fd, (off_t) 900 << 20), 0);
-        import_fd(&i, fd, 0);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "longer than 64 KiB"));
-        assert_int_equal(ftruncate(fd, (off_t) 2 << 30), 0);
-        import_fd(&i, fd, 0);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "1 GiB"));
-        close_fd(fd);
-        assert_int_equal(unlink(path), 0);
-
-        assert_non_null(columns);
-        memset(columns, ';', n);
-        memcpy(columns, "Index;Date;Time", 15);
-        import_bytes(&i, columns, n);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        /* short enough for a line, too many for a row */
-        columns[4000] = '\n';
-        import_bytes(&i, columns, 4001);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "512 columns"));
-        free(columns);
-}
-
-static void rejected(const char *rows, const char *because) {
-        char text[4096];
-        Imported i;
-
-        (void) snprintf(text, sizeof(text), "%s9;2025/05/03;12:00:00;;100;;;;;\n%s", HEAD, rows);
-        import_text(&i, text);
-        assert_int_equal(i.r, 0);
-        assert_int_equal(i.n, 1);
-        assert_int_equal(i.n_rejected, 1);
-        assert_int_equal(i.rejected_line, 4);
-        if (!strstr(i.reason, because))
-                fail_msg("\"%s\" does not say \"%s\"", i.reason, because);
-        imported_done(&i);
-}
-
-static void a_file_that_did_not_arrive_whole_is_refused(void **state) {
-        char with_nul[sizeof(HEAD) + 128];
-        size_t n;
-        Imported i;
-
-        (void) state;
-        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;\n1;2025/05/03;10:00:00;;10");
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "cut off in the middle of line 4"));
-        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;\n-------;MiniM");
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        /* whole, but for the last line's end: nothing is missing */
-        import_text(&i, HEAD "9;2025/05/03;12:00:00;;100;;;;;");
-        assert_int_equal(i.r, 0);
-        assert_int_equal(i.n, 1);
-        imported_done(&i);
-
-        n = (size_t) snprintf(with_nul, sizeof(with_nul), "%s0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:00:00;;1?0;;;;;\n", HEAD);
-        *strchr(with_nul, '?') = '\0';
-        import_bytes(&i, with_nul, n);
-        assert_int_equal(i.r, IMPORT_E_REFUSED);
-        assert_true(strstr(i.refusal, "Line 4 has NUL bytes"));
-}
-
-static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
-        (void) state;
-        rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
-        rejected("1;2025/05/03;10:00:00;\xff;;;;;;\n", "column BG Reading: \"\xc3\xbf\" is no");
-        rejected("1;2025/05/03;10:00:00;;100\n", "5 columns where the header has 10");
-        rejected("1;2025/05/03;10:00:00;;100;;;;;;;x\n", "12 columns where");
-        rejected("1;2025/02/30;10:00:00;;100;;;;;\n", "date and time");
-        rejected("1;2025/05/03;25:00:00;;100;;;;;\n", "date and time");
-        rejected("1;2025/05/03;10:00:00;;;Normal;1;zwei;5;\n", "column Bolus Volume Delivered: \"zwei\" is no number");
-        rejected("Total;;;;;;;;;\n", "date and time");
-}
-
-static void a_file_without_rows_is_said_to_have_none(void **state) {
-        Imported i;
-
-        (void) state;
-        import_text(&i, HEAD);
-        assert_int_equal(i.r, 0);
-        assert_int_equal(i.end.n_rows, 0);
-        assert_true(strstr(i.notes, "no data row"));
-        imported_done(&i);
-}
-
-static void unknown_columns_are_kept_and_named(void **state) {
-        Imported i;
-
-        (void) state;
-        import_text(&i, "Index;Date;Time;Sensor Glucose (mg/dL);Mood;Sensor State\n0;2025/05/03;10:00:00;100;good \"day\";\n");
-        assert_int_equal(i.r, 0);
-        assert_text(&i.records[0], FIELD_EXTRA, "Mood=good \"day\"");
-        assert_true(strstr(i.notes, "Mood"));
-        imported_done(&i);
-}
-
-static void carriage_returns_alone_end_lines_too(void **state) {
-        char text[] = HEAD "0;2025/05/03;10:00:00;;100;;;;;\n1;2025/05/03;09:55:00;;101;;;;;\n";
-        Imported i;
-
-        (void) state;
-        for (char *c = text; *c; c++)
-                if (*c == '\n')
-                        *c = '\r';
-        import_text(&i, text);
-        assert_int_equal(i.r, 0);
-        assert_int_equal(i.n, 2);
-        imported_done(&i);
-}
-
-/* @text as UTF-16 or Windows-1252, for letters that both have */
-static size_t encode(char *ret, const char *text, Encoding encoding, bool has_mark) {
-        size_t n = 0;
-
-        if (has_mark && encoding != ENCODING_CP1252) {
-                ret[n++] = encoding == ENCODING_UTF16_LE ? '\xff' : '\xfe';
-                ret[n++] = encoding == ENCODING_UTF16_LE ? '\xfe' : '\xff';
-        }
-        while (*text) {
-                bool is_mark = strncmp(text, "\xe2\x84\xa2", 3) == 0; /* U+2122, trade mark */
-                uint16_t unit = is_mark ? 0x2122 : (unsigned char) *text;
-
-                text += is_mark ? 3 : 1;
-                if (encoding == ENCODING_CP1252) {
-                        ret[n++] = is_mark ? '\x99' : (char) unit;
-                } else {
-                        ret[n++] = (char) (encoding == ENCODING_UTF16_LE ? unit : unit >> 8);
-                        ret[n++] = (char) (encoding == ENCODING_UTF16_LE ? unit >> 8 : unit);
-                }
-        }
-        return n;
-}
-
-static void the_encoding_makes_no_difference(void **state) {
-        static const char text[] = "-------;Guardian\xe2\x84\xa2 X;Sensor;NG1;-------\r\nIndex;Date;Time;Sensor Glucose (mg/dL);Alert\r\n"
-                                   "0;2025/05/03;10:00:00;;A\xe2\x84\xa2 B\r\n1;2025/05/03;09:55:00;x\xe2\x84\xa2;\r\n2;2025/05/03;09:50:00;101;\r\n";
-        Imported plain;
-        char bytes[1024];
-
-        (void) state;
-        import_text(&plain, text);
-        assert_int_equal(plain.r, 0);
-        assert_int_equal(plain.n, 2);
-        assert_int_equal(plain.n_rejected, 1);
-        for (unsigned encoding = ENCODING_UTF16_LE; encoding <= ENCODING_CP1252; encoding++) {
-                for (unsigned has_mark = 0; has_mark != 2; has_mark++) {
-                        size_t n = encode(bytes, text, (Encoding) encoding, has_mark);
-                        Imported i;
-
-                        import_bytes(&i, bytes, n);
-                        assert_int_equal(i.r, 0);
-                        assert_int_equal(i.n, 2);
-                        assert_adds_nothing(&plain, &i);
-                        assert_adds_nothing(&i, &plain);
-                        assert_string_equal(i.row, plain.row);
-                        imported_done(&i);
-                }
-        }
-        imported_done(&plain);
-}
-
-/* Readings every hour of days 3 to 9 of February 2018, dates as printed by @date. */
-static size_t week(char *ret, const char *format, const char *separator_late) {
-        size_t n = (size_t) sprintf(ret, "%s", HEAD);
-
-        for (unsigned day = 14; day >= 3; day--) {
-                for (unsigned hour = 24; hour-- > 0;) {
-                        n += (size_t) sprintf(ret + n, "0;");
-                        if (separator_late && day > 12)
-                                n += (size_t) sprintf(ret + n, "2%s%u%s2018", separator_late, day, separator_late);
-                        else if (strchr(format, '$'))
-                                n += (size_t) sprintf(ret + n, "%02u.02.2018", day);
-                        else
-                                n += (size_t) sprintf(ret + n, "02%s%02u%s2018", format, day, format);
-                        n += (size_t) sprintf(ret + n, ";%02u:00:00;;1%02u;;;;;\n", hour, day);
-                }
-        }
-        return n;
-}
-
-static void dates_of_a_spreadsheet_are_found_out_from_the_whole_file(void **state) {
-        static const struct {
-                const char *format, *late;
-        } forms[] = { { "/", NULL }, { "-", "/" }, { "-", NULL }, { "$", NULL } };
-        char *text = malloc(64 * 1024);
-
-        (void) state;
-        assert_non_null(text);
-        for (size_t f = 0; f != N_ELEMENTS(forms); f++) {
-                size_t n = week(text, forms[f].format, forms[f].late);
-                Imported i;
-
-                import_bytes(&i, text, n);
-                assert_int_equal(i.r, 0);
-                assert_int_equal(i.n, 12 * 24);
-                assert_int_equal(i.n_rejected, 0);
-                assert_true(strstr(i.notes, "spreadsheet"));
-                for (size_t k = 0; k != i.n; k++) {
-                        const Record *record = &i.records[k].record;
-
-                        assert_int_equal(record->local_ms / 86400000, 17565 + record->value_milli / 1000 - 103); /* 2018-02-03 */
-                }
-                imported_done(&i);
-        }
-        free(text);
-}
-
-static void dates_that_could_be_either_are_refused(void **state) {
-        (void) state;
-        REFUSED(HEAD "0;02/03/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
-        REFUSED(HEAD "0;02/04/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
-        /* one row that fits one way only decides nothing */
-        REFUSED(HEAD "0;25/12/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
-}
-
 static void a_bolus_is_joined_over_thousands_of_rows_and_not_beyond(void **state) {
         for (unsigned n_between = 1500; n_between <= 2500; n_between += 1000) {
                 char *text = malloc(256 * 1024);
@@ -820,6 +493,7 @@ int main(void) {
                 cmocka_unit_test(an_estimate_s_two_rows_are_one_and_its_meal_is_carbs),
                 cmocka_unit_test(codes_are_never_numbers),
                 cmocka_unit_test(a_serial_in_a_text_stays_in_the_wallet),
+                cmocka_unit_test(only_what_a_device_is_known_to_say_may_leave),
                 cmocka_unit_test(pens_and_points_and_mmol_are_read),
                 cmocka_unit_test(the_legacy_form_is_read_from_its_raw_values),
                 cmocka_unit_test(an_hour_shown_twice_keeps_both_its_readings),
@@ -832,20 +506,6 @@ int main(void) {
                 cmocka_unit_test(equal_moments_get_ordinals_by_content),
                 cmocka_unit_test(an_identity_is_as_specified),
                 cmocka_unit_test(a_correction_keeps_its_identity),
-                cmocka_unit_test(units_that_contradict_the_values_are_refused),
-                cmocka_unit_test(ninety_nine_of_a_hundred_values_must_fit_the_unit),
-                cmocka_unit_test(other_files_are_refused_with_what_to_do_next),
-                cmocka_unit_test(what_is_no_regular_file_is_refused_without_a_read),
-                cmocka_unit_test(a_descriptor_that_can_t_be_read_is_refused),
-                cmocka_unit_test(a_line_of_2_gib_and_ten_million_columns_are_refused_at_once),
-                cmocka_unit_test(a_file_that_did_not_arrive_whole_is_refused),
-                cmocka_unit_test(rows_that_can_t_be_read_are_named_and_the_rest_is_kept),
-                cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
-                cmocka_unit_test(unknown_columns_are_kept_and_named),
-                cmocka_unit_test(carriage_returns_alone_end_lines_too),
-                cmocka_unit_test(the_encoding_makes_no_difference),
-                cmocka_unit_test(dates_of_a_spreadsheet_are_found_out_from_the_whole_file),
-                cmocka_unit_test(dates_that_could_be_either_are_refused),
                 cmocka_unit_test(a_bolus_is_joined_over_thousands_of_rows_and_not_beyond),
         };
 
