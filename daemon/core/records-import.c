@@ -4,8 +4,6 @@
 
 #include <time.h>
 
-#include "same.h"
-
 enum {
         REJECTS_KEPT_MAX = 10000,
         REJECTS_PER_COMMIT = 200,
@@ -30,18 +28,6 @@ static int compare_for_sort(const void *a, const void *b) {
         int r = compare_place(left, right);
 
         return r != 0 ? r : (left->import > right->import) - (left->import < right->import);
-}
-
-/* Whether @more adds nothing to what is known of a record; UTC, offset and clock follow from its time, the zones and the pass. */
-static bool adds_nothing(const Record *now, const Record *more) {
-        uint8_t pass = more->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
-
-        /* an export that begins or ends inside a repeated hour knows less of it, one without other days less of an unset clock */
-        if (pass && pass != (now->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS)))
-                return false;
-        if (now->clock == RECORD_CLOCK_UNSET && more->clock != RECORD_CLOCK_UNSET)
-                return false;
-        return same_adds_nothing(now, more);
 }
 
 int records_import_begin(Records *records, const char *file_name, int64_t now_utc_ms, uint32_t *ret_import) {
@@ -144,63 +130,82 @@ static int walk_to(Walk *walk, const Record *place) {
         return walk_next(walk);
 }
 
-/*
- * What the records of one identity in a batch come to: batch[0] .. batch[n - 1], in the order in which they came.
- * @ret_write: the one to be stored, or NULL; @ret_replace: in place of one that this import stored before
- * @ret_again: one of them said again what another import had
- */
-static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *counts, const Record **ret_write, bool *ret_replace, bool *ret_again) {
-        uint8_t payload[RECORD_PAYLOAD_MAX];
-        const Record *now = NULL, *write = NULL;
-        Record stored;
+/* What becomes of the records of one identity in a batch. */
+typedef struct Settled {
+        const Record *write; /* to be stored as what this import says; NULL: nothing is */
+        bool replace;        /* in place of what it stored before */
+        bool is_further;     /* another import said something of it */
+        bool again;          /* it says exactly what is visible, and nothing needs to be stored for that */
+} Settled;
+
+/* What is stored of the identity: by others, into the walk's versions, and by this import, as the first of them. */
+static int find_stored(Walk *walk, const Record *place, bool *ret_own) {
+        Versions *versions = &walk->records->versions;
+        int r;
+
+        records_versions_clear(versions);
+        *ret_own = false;
+        r = walk_to(walk, place);
+        while (!r && walk->at_row && compare_place(&walk->row, place) == 0) {
+                bool own = walk->row.import == walk->records->import;
+
+                if (own || records_is_done(walk->records, walk->row.import))
+                        r = records_versions_add(versions, &walk->row);
+                *ret_own |= own;
+                if (!r)
+                        r = walk_next(walk);
+        }
+        return r;
+}
+
+/* batch[0] .. batch[n - 1], in the order in which they came. What an import says of a record comes of its own rows alone. */
+static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *counts, Settled *ret) {
+        Versions others;
+        const Record *there, *said, *stored, *now;
         bool own = false;
         int r;
 
-        r = walk_to(walk, batch);
-        while (!r && walk->at_row && compare_place(&walk->row, batch) == 0) {
-                if (!now && (walk->row.import == walk->records->import || records_is_done(walk->records, walk->row.import))) {
-                        if (walk->row.n_payload > sizeof(payload))
-                                return RECORDS_E_KEY;
-                        stored = walk->row;
-                        if (stored.n_payload > 0)
-                                memcpy(payload, stored.payload, stored.n_payload);
-                        stored.payload = payload;
-                        now = &stored;
-                        own = stored.import == walk->records->import;
-                }
-                r = walk_next(walk);
-        }
+        r = find_stored(walk, batch, &own);
         if (r)
                 return r;
+        others = walk->records->versions;
+        stored = said = own ? &others.all[0].record : NULL;
+        others.all += own;
+        others.n -= own;
+        there = records_versions_visible(&others);
+        now = records_later(there, said);
 
         for (size_t i = 0; i < n; i++) {
-                if (now && adds_nothing(now, &batch[i])) {
-                        counts->n_duplicates[batch->kind]++;
-                        *ret_again |= now == &stored && !own;
-                        continue;
-                }
-                if (now)
-                        counts->n_superseded[batch->kind]++;
-                else
+                const Record *before = now;
+
+                said = records_later(said, &batch[i]);
+                now = records_later(there, said);
+                if (!before)
                         counts->n_inserted[batch->kind]++;
-                now = write = &batch[i];
+                else if (now == before)
+                        counts->n_duplicates[batch->kind]++;
+                else
+                        counts->n_superseded[batch->kind]++;
         }
 
-        *ret_write = write;
-        *ret_replace = own;
+        ret->again = !own && there && records_are_equal(there, said);
+        ret->write = said != stored && !ret->again ? said : NULL;
+        ret->replace = own;
+        ret->is_further = there;
         return 0;
 }
 
 typedef struct Write {
         uint16_t index; /* in the batch */
-        bool replace;
+        bool replace, is_further;
 } Write;
 
 static_assert(RECORDS_BATCH_MAX <= UINT16_MAX, "an index into a batch");
 
 /*
- * A stretch of a kind, within a week, of which this import had every record that was visible then. It takes the place of
- * storing them again: when the import that they are from is undone, they are this one's.
+ * A stretch of a kind, within a week, of which this import had every record that was visible then, exactly as it was but where
+ * it has a row of its own. It takes the place of storing them again: when the import that they are from is undone, they are
+ * this one's.
  */
 typedef struct Run {
         Record from, to; /* their places alone */
@@ -234,16 +239,15 @@ static int find_writes(Records *records, const Record *batch, size_t n_batch, Re
         (void) walked;
 
         for (size_t i = 0, next; i < n_batch; i = next) {
-                const Record *write = NULL;
-                bool replace = false, again = false;
+                Settled settled = { 0 };
 
                 for (next = i + 1; next < n_batch && compare_place(&batch[i], &batch[next]) == 0;)
                         next++;
-                r = settle(&walk, &batch[i], next - i, counts, &write, &replace, &again);
+                r = settle(&walk, &batch[i], next - i, counts, &settled);
                 if (r)
                         return r;
-                if (write)
-                        ret[n++] = (Write) { (uint16_t) (write - batch), replace };
+                if (settled.write)
+                        ret[n++] = (Write) { (uint16_t) (settled.write - batch), settled.replace, settled.is_further };
 
                 if (run.from.kind && (walk.passed || run.from.kind != batch[i].kind || !same_week(&run.from, &batch[i]))) {
                         r = store_run(records, &run);
@@ -251,9 +255,9 @@ static int find_writes(Records *records, const Record *batch, size_t n_batch, Re
                                 return r;
                 }
                 walk.passed = false;
-                if (again && run.from.kind == 0)
+                if (settled.again && run.from.kind == 0)
                         run.from = batch[i];
-                if (again)
+                if (settled.again)
                         run.to = batch[i];
         }
         *ret_n = n;
@@ -315,7 +319,7 @@ static int import_batch(Records *records, Record *batch, size_t n_batch, Records
         for (size_t i = 0; i < n_writes; i++) {
                 const Record *record = &batch[writes[i].index];
 
-                r = records_write_row(writes[i].replace ? records->replace : records->insert, record, records->import);
+                r = records_write_row(writes[i].replace ? records->replace : records->insert, record, records->import, writes[i].is_further);
                 if (r) {
                         db_rollback(records->db);
                         return r == DB_E_EXISTS ? -ENOTRECOVERABLE : r;

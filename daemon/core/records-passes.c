@@ -20,7 +20,7 @@ typedef struct Passes {
         uint32_t there;            /* epochs that have a visible record, bit by bit */
         uint32_t given;            /* epochs that a member has */
         uint8_t pass[N_EPOCHS];    /* of what is there */
-        bool is_own[N_EPOCHS];     /* stored by the running import */
+        bool is_own[N_EPOCHS];     /* the running import stored something of it */
         uint32_t is_same[N_EPOCHS]; /* members that say the same, or more or less of it, bit by bit */
 } Passes;
 
@@ -37,15 +37,17 @@ static uint8_t pass_of(const Record *record) {
         return record->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
 }
 
-static void passes_add(Passes *p, const Records *records, const Record *there) {
-        unsigned epoch = epoch_of(there);
+/* All rows of one identity have been collected. */
+static void passes_add(Passes *p, Records *records) {
+        const Record *there = records_versions_visible(&records->versions);
+        unsigned epoch;
 
-        /* of an identity the latest import comes first: what follows is superseded */
-        if (epoch >= N_EPOCHS || p->there >> epoch & 1)
+        records_versions_clear(&records->versions);
+        epoch = there ? epoch_of(there) : N_EPOCHS;
+        if (epoch >= N_EPOCHS)
                 return;
         p->there |= UINT32_C(1) << epoch;
         p->pass[epoch] = pass_of(there);
-        p->is_own[epoch] = there->import == records->import;
         for (size_t i = 0; i < p->n_members; i++)
                 if (same_adds_nothing(there, p->members[i]) || same_adds_nothing(p->members[i], there))
                         p->is_same[epoch] |= UINT32_C(1) << i;
@@ -55,8 +57,10 @@ static int find_passes(Records *records, Passes *p) {
         cleanup(db_resetp) DbStatement *statement = records->from;
         uint8_t begin[RECORD_IDENTITY_SIZE] = { 0 };
         const Record *place = p->members[0];
+        unsigned epoch = 0;
         int r;
 
+        records_versions_clear(&records->versions);
         memcpy(begin, place->identity, EPOCH_AT);
         db_bind_int(statement, 1, place->kind);
         db_bind_int(statement, 2, place->local_ms);
@@ -66,15 +70,25 @@ static int find_passes(Records *records, Passes *p) {
                 bool row = false;
 
                 r = db_step(statement, &row);
-                if (r || !row)
-                        return r;
-                r = records_read_row(records, statement, place->kind, &there);
+                if (!r && row)
+                        r = records_read_row(records, statement, place->kind, &there);
                 if (r)
                         return r;
-                if (there.local_ms != place->local_ms || memcmp(there.identity, begin, EPOCH_AT) != 0)
+                if (!row || there.local_ms != place->local_ms || memcmp(there.identity, begin, EPOCH_AT) != 0) {
+                        passes_add(p, records);
                         return 0;
-                if (same_but_epoch(&there, place) && (there.import == records->import || records_is_done(records, there.import)))
-                        passes_add(p, records, &there);
+                }
+                if (epoch_of(&there) != epoch) {
+                        passes_add(p, records);
+                        epoch = epoch_of(&there);
+                }
+                if (!same_but_epoch(&there, place) || (there.import != records->import && !records_is_done(records, there.import)))
+                        continue;
+                if (there.import == records->import && epoch < N_EPOCHS)
+                        p->is_own[epoch] = true;
+                r = records_versions_add(&records->versions, &there);
+                if (r)
+                        return r;
         }
 }
 

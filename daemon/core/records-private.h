@@ -3,7 +3,8 @@
 
 /*
  * Inside the records module: records.c opens, keeps the sources and reads; records-import.c stages an import, with
- * records-passes.c for the hours that a clock repeats; records-undo.c deletes what is dead and undoes what was done.
+ * records-passes.c for the hours that a clock repeats; records-versions.c tells what is visible of what several imports said
+ * of one record; records-undo.c deletes what is dead and undoes what was done.
  */
 
 #include "db.h"
@@ -12,6 +13,7 @@
 enum {
         RECORDS_WAL_PAGES_MAX = 1024, /* 4 MiB: writing that back takes a few ms */
         RECORDS_AGAIN_MS = 7 * 24 * 60 * 60 * 1000, /* a run of repeated records ends with its week, so that one can be found by its beginning */
+        RECORDS_META_FURTHER = 1 << 15, /* a bit of meta: daemon/FORMAT.md */
 
         STATS_KIND_SIZE = 24,
         STATS_SIZE = STATS_KIND_SIZE * (N_RECORD_KINDS - 1),
@@ -37,11 +39,30 @@ typedef struct Place {
         uint8_t identity[RECORD_IDENTITY_SIZE];
 } Place;
 
+/* What one import said of a record. */
+typedef struct Version {
+        Record record;
+        uint8_t payload[RECORD_PAYLOAD_MAX];
+} Version;
+
+typedef struct Versions {
+        Version *all; /* the latest import first, as rows are read */
+        size_t n, n_allocated;
+} Versions;
+
+/* A row that an import gets in its own right: it said what @from stored, which is going to be undone or may no longer be visible then. */
+typedef struct Heir {
+        Place place;
+        uint32_t from, import;
+} Heir;
+
 /* An import that is being undone: where that is, and of how many records nothing will be left. */
 typedef struct Undo {
         uint32_t import; /* 0: none */
         uint8_t kind;
         Place place;
+        Heir *heirs; /* of one step */
+        size_t n_heirs, n_heirs_allocated;
         Stats stats;
         uint64_t n_orphans[N_RECORD_KINDS];
 } Undo;
@@ -57,9 +78,10 @@ struct Records {
         DbStatement *reject;
         DbStatement *touch;  /* an import's stats */
         DbStatement *again;
-        DbStatement *heir;
+        DbStatement *repeats; /* imports behind one that have a record again */
         DbStatement *inherit;
         Undo undo;
+        Versions versions; /* of whoever looks at one record right now */
 
         RecordsSource **sources; /* by id - 1 */
         size_t n_sources;
@@ -103,7 +125,9 @@ void records_drop_new_sources(Records *records);
 
 /** records_read_row() - RECORD_COLUMNS; the payload is borrowed from the statement. UTC is what the wallet's zones say today. */
 must_check int records_read_row(const Records *records, DbStatement *statement, uint8_t kind, Record *ret);
-must_check int records_write_row(DbStatement *statement, const Record *record, uint32_t import);
+/** records_row_is_further() - when it was stored another import had said something of the record: versions are to be weighed */
+bool records_row_is_further(DbStatement *statement);
+must_check int records_write_row(DbStatement *statement, const Record *record, uint32_t import, bool is_further);
 /** records_storable() - what the layout can hold and the queries rely on; record_valid() is the caller's, at the boundary */
 bool records_storable(const Record *record);
 
@@ -111,6 +135,20 @@ bool records_storable(const Record *record);
 must_check int records_commit(Records *records, const Stats *stats);
 /** records_tell_passes_apart() - give records of an hour that the clock repeats the identities of the ones that they are copies of */
 must_check int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch);
+
+/** records_adds_nothing() - whether @more says nothing that @now does not; UTC and offset follow from the time, the zones and the pass */
+bool records_adds_nothing(const Record *now, const Record *more);
+/** records_are_equal() - whether two records of one identity are the same in all that is stored of them but for what the zones say */
+bool records_are_equal(const Record *a, const Record *b);
+/** records_later() - what is visible once an import says @more (NULL: nothing) where @now (NULL: nothing) is visible */
+const Record *records_later(const Record *now, const Record *more);
+
+void records_versions_clear(Versions *versions);
+void records_versions_done(Versions *versions);
+/** records_versions_add() - a copy of a row of the identity, later imports first. Return: 0; RECORDS_E_KEY; -ENOMEM */
+must_check int records_versions_add(Versions *versions, const Record *row);
+/** records_versions_visible() - borrowed until the next add or clear; NULL when there is none */
+const Record *records_versions_visible(const Versions *versions);
 
 /** records_place_before() - the place before all of a kind that are at or after @local_ms */
 Place records_place_before(int64_t local_ms);

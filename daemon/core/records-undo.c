@@ -203,7 +203,7 @@ int records_undo_begin(Records *records, uint32_t import) {
         if (!row || !db_column_copy(statement, 0, bytes, sizeof(bytes)))
                 return RECORDS_E_KEY;
 
-        records->undo = (Undo) { .import = import };
+        records->undo = (Undo) { .import = import, .heirs = records->undo.heirs, .n_heirs_allocated = records->undo.n_heirs_allocated };
         records_stats_read(&records->undo.stats, bytes);
         undo_at_kind(records, 1);
         return 0;
@@ -241,63 +241,93 @@ static int widen_stats(Records *records, uint32_t import, const Stats *more) {
         return db_run(set);
 }
 
-/* A row that another import had too, and which. */
-typedef struct Heir {
-        Place place;
-        uint32_t import;
-} Heir;
+static int add_heir(Undo *undo, const Heir *heir) {
+        if (undo->n_heirs == undo->n_heirs_allocated) {
+                size_t n = undo->n_heirs_allocated ? undo->n_heirs_allocated * 2 : 64;
+                Heir *grown = realloc(undo->heirs, n * sizeof(*grown));
 
-/* The import that has the row of @place again: the first one behind the undone, before another row of the identity. */
-static int find_heir(Records *records, const Place *place, uint32_t next, uint32_t *ret) {
-        cleanup(db_resetp) DbStatement *statement = records->heir;
-        bool row = false;
+                if (!grown)
+                        return -ENOMEM;
+                undo->heirs = grown;
+                undo->n_heirs_allocated = n;
+        }
+        undo->heirs[undo->n_heirs++] = *heir;
+        return 0;
+}
+
+/* What is visible of a record, import by import: as it is, and as it would be without the undone one. */
+typedef struct Replay {
+        const Versions *versions;
+        size_t n_left; /* versions[0] .. versions[n_left - 1] are later */
+        const Record *with, *without;
+} Replay;
+
+static void replay_to(Replay *replay, uint32_t before, uint32_t undone) {
+        while (replay->n_left > 0 && replay->versions->all[replay->n_left - 1].record.import < before) {
+                const Record *said = &replay->versions->all[--replay->n_left].record;
+
+                replay->with = records_later(replay->with, said);
+                if (said->import != undone)
+                        replay->without = records_later(replay->without, said);
+        }
+}
+
+/*
+ * One identity of the import that is being undone. Who had it again said what was visible then: where something else would have
+ * been without the undone import, it gets a row that says so. Nothing of that can be seen before the undone import is gone.
+ */
+static int settle_identity(Records *records, const Place *place) {
+        cleanup(db_resetp) DbStatement *statement = records->repeats;
+        Undo *undo = &records->undo;
+        Replay replay = { .versions = &records->versions, .n_left = records->versions.n };
         int r;
 
-        db_bind_int(statement, 1, records->undo.kind);
+        db_bind_int(statement, 1, undo->kind);
         db_bind_int(statement, 2, place->local_ms / RECORDS_AGAIN_MS * RECORDS_AGAIN_MS);
         db_bind_int(statement, 3, place->local_ms);
         db_bind_blob(statement, 4, place->identity, sizeof(place->identity));
-        db_bind_int(statement, 5, records->undo.import);
-        db_bind_int(statement, 6, next);
-        r = db_step(statement, &row);
-        if (r)
-                return r;
-        *ret = row ? (uint32_t) db_column_int(statement, 0) : 0; /* it is done: dead ones are deleted before an undo begins */
+        db_bind_int(statement, 5, undo->import);
+        for (;;) {
+                bool row = false;
+                uint32_t import;
+
+                r = db_step(statement, &row);
+                if (r)
+                        return r;
+                if (!row)
+                        break;
+                import = (uint32_t) db_column_int(statement, 0); /* it is done: dead ones are deleted before an undo begins */
+                replay_to(&replay, import, undo->import);
+                if (replay.n_left > 0 && replay.versions->all[replay.n_left - 1].record.import == import)
+                        continue; /* it has a row of its own */
+                if (!replay.with || (replay.without && records_are_equal(replay.with, replay.without)))
+                        continue;
+                r = add_heir(undo, &(Heir) { *place, replay.with->import, import });
+                if (r)
+                        return r;
+                replay.without = records_later(replay.without, replay.with);
+        }
+        replay_to(&replay, UINT32_MAX, undo->import);
+        if (!replay.without)
+                undo->n_orphans[undo->kind]++;
         return 0;
 }
 
-/* One identity of the import that is being undone: who has it too? */
-static int settle_identity(Records *records, const Place *place, bool has_it, bool has_other, uint32_t next, Heir *heirs, size_t *n) {
-        uint32_t heir = 0;
-        int r;
-
-        if (!has_it)
-                return 0;
-        r = find_heir(records, place, next, &heir);
-        if (r)
-                return r;
-        if (heir)
-                heirs[(*n)++] = (Heir) { *place, heir };
-        else if (!has_other)
-                records->undo.n_orphans[records->undo.kind]++;
-        return 0;
-}
-
-/* The next rows of this kind, whole identities only; @heirs has room for one a row. */
-static int find_heirs(Records *records, Heir *heirs, size_t *ret_n, bool *ret_end) {
+/* The next rows of this kind, whole identities only. */
+static int find_heirs(Records *records, bool *ret_end) {
         cleanup(db_resetp) DbStatement *statement = records->after;
         Undo *undo = &records->undo;
         int64_t last_local_ms = undo->stats.kinds[undo->kind].last_local_ms;
         Place place = undo->place, begun = undo->place;
-        bool has_it = false, has_other = false, row = false;
-        uint32_t next = UINT32_MAX;
+        bool has_it = false, row = false;
         size_t n_it = 0;
         int r;
 
-        *ret_n = 0;
+        undo->n_heirs = 0;
+        records_versions_clear(&records->versions);
         records_seek_after(records, undo->kind, &begun);
         for (size_t n_seen = 0;; n_seen++) {
-                uint32_t import;
+                Record record;
                 Place at;
 
                 r = db_step(statement, &row);
@@ -305,34 +335,36 @@ static int find_heirs(Records *records, Heir *heirs, size_t *ret_n, bool *ret_en
                         return r;
                 *ret_end = !row || db_column_int(statement, 0) > last_local_ms;
                 if (!*ret_end) {
-                        at.local_ms = db_column_int(statement, 0);
-                        if (!db_column_copy(statement, 1, at.identity, sizeof(at.identity)))
-                                return RECORDS_E_KEY;
+                        r = records_read_row(records, statement, undo->kind, &record);
+                        if (r)
+                                return r;
+                        at.local_ms = record.local_ms;
+                        memcpy(at.identity, record.identity, sizeof(at.identity));
                 }
                 if (*ret_end || !records_places_equal(&at, &place)) {
-                        r = settle_identity(records, &place, has_it, has_other, next, heirs, ret_n);
+                        r = has_it ? settle_identity(records, &place) : 0;
                         if (r)
                                 return r;
                         undo->place = place;
                         n_it += has_it;
-                        has_it = has_other = false;
-                        next = UINT32_MAX;
+                        has_it = false;
+                        records_versions_clear(&records->versions);
                         if (*ret_end || n_seen >= CLEANUP_SEEN_MAX || n_it >= UNDO_ROWS_MAX)
                                 return 0;
                         place = at;
                 }
-                import = (uint32_t) db_column_int(statement, 2);
-                if (import == undo->import)
-                        has_it = true;
-                else if (records_is_done(records, import)) {
-                        has_other = true;
-                        if (import > undo->import)
-                                next = import; /* the latest comes first, so this ends at the one that is next */
-                }
+                if (!records_is_done(records, record.import))
+                        continue;
+                has_it |= record.import == undo->import;
+                r = records_versions_add(&records->versions, &record);
+                if (r)
+                        return r;
         }
 }
 
-static int hand_over(Records *records, const Heir *heirs, size_t n) {
+static int hand_over(Records *records) {
+        const Heir *heirs = records->undo.heirs;
+        size_t n = records->undo.n_heirs;
         uint8_t kind = records->undo.kind;
 
         for (size_t i = 0; i < n; i++) {
@@ -341,8 +373,9 @@ static int hand_over(Records *records, const Heir *heirs, size_t n) {
                 db_bind_int(records->inherit, 1, kind);
                 db_bind_int(records->inherit, 2, heirs[i].place.local_ms);
                 db_bind_blob(records->inherit, 3, heirs[i].place.identity, sizeof(heirs[i].place.identity));
-                db_bind_int(records->inherit, 4, records->undo.import);
+                db_bind_int(records->inherit, 4, heirs[i].from);
                 db_bind_int(records->inherit, 5, heirs[i].import);
+                db_bind_int(records->inherit, 6, RECORDS_META_FURTHER);
                 r = db_run(records->inherit);
                 if (r)
                         return r;
@@ -419,10 +452,8 @@ static int undo_last(Records *records) {
 }
 
 int records_undo_step(Records *records) {
-        Heir heirs[UNDO_ROWS_MAX + 1];
         Undo *undo = &records->undo;
         bool end = false;
-        size_t n = 0;
         int r;
 
         assert(undo->import > 0 && records->import == 0);
@@ -436,11 +467,11 @@ int records_undo_step(Records *records) {
                 return r > 0 ? fold_full(r) : r;
         }
 
-        r = find_heirs(records, heirs, &n, &end);
-        if (!r && n > 0) {
+        r = find_heirs(records, &end);
+        if (!r && undo->n_heirs > 0) {
                 r = db_begin(records->db);
                 if (!r) {
-                        r = hand_over(records, heirs, n);
+                        r = hand_over(records);
                         if (r)
                                 db_rollback(records->db);
                         else

@@ -112,7 +112,8 @@ enum {
         META_OFFSET_BIAS = 1024,
 };
 
-static_assert(RECORD_OFFSET_MAX_MIN < (int) META_OFFSET_BIAS && N_RECORD_UNITS <= 16 && N_RECORD_CLOCKS <= 16, "meta has room");
+static_assert(RECORD_OFFSET_MAX_MIN < (int) META_OFFSET_BIAS && N_RECORD_UNITS <= 16 && N_RECORD_CLOCKS <= 16 &&
+              RECORD_FLAGS_KNOWN < RECORDS_META_FURTHER >> META_FLAGS, "meta has room");
 
 static uint32_t pack_meta(const Record *record) {
         return (uint32_t) record->unit << META_UNIT | (uint32_t) record->decimals << META_DECIMALS | (uint32_t) record->flags << META_FLAGS |
@@ -141,7 +142,7 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         ret->value_milli = (int32_t) db_column_int(statement, 4);
         ret->unit = (uint8_t) (meta >> META_UNIT & 15);
         ret->decimals = (uint8_t) (meta >> META_DECIMALS & 15);
-        ret->flags = (uint8_t) (meta >> META_FLAGS & 255);
+        ret->flags = (uint8_t) (meta >> META_FLAGS & 127);
         ret->clock = (uint8_t) (meta >> META_CLOCK & 15);
         ret->offset_min = (int16_t) ((meta >> META_OFFSET) - META_OFFSET_BIAS);
         ret->source = (uint32_t) db_column_int(statement, 6);
@@ -151,14 +152,18 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         return 0;
 }
 
-int records_write_row(DbStatement *statement, const Record *record, uint32_t import) {
+bool records_row_is_further(DbStatement *statement) {
+        return db_column_int(statement, 5) & RECORDS_META_FURTHER;
+}
+
+int records_write_row(DbStatement *statement, const Record *record, uint32_t import, bool is_further) {
         db_bind_int(statement, 1, record->kind);
         db_bind_int(statement, 2, record->local_ms);
         db_bind_blob(statement, 3, record->identity, sizeof(record->identity));
         db_bind_int(statement, 4, import);
         db_bind_int(statement, 5, record->utc_ms);
         db_bind_int(statement, 6, record->value_milli);
-        db_bind_int(statement, 7, pack_meta(record));
+        db_bind_int(statement, 7, pack_meta(record) | (is_further ? RECORDS_META_FURTHER : 0));
         db_bind_int(statement, 8, record->source);
         db_bind_blob(statement, 9, record->n_payload > 0 ? (const void *) record->payload : "", record->n_payload);
         return db_run(statement);
@@ -180,9 +185,9 @@ static int prepare(Records *records) {
                 { &records->remove, "DELETE FROM records WHERE kind = ?1 AND local_ms = ?2 AND identity = ?3 AND import = ?4" },
                 { &records->reject, "INSERT INTO rejected(import, n, line, reason, row) VALUES(?1, ?2, ?3, ?4, ?5)" },
                 { &records->again, "INSERT OR IGNORE INTO again(kind, from_ms, from_identity, import, to_ms, to_identity) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" },
-                { &records->heir, "SELECT import FROM again WHERE kind = ?1 AND from_ms >= ?2 AND (from_ms, from_identity) <= (?3, ?4)"
-                                  " AND (to_ms, to_identity) >= (?3, ?4) AND import > ?5 AND import < ?6 ORDER BY import LIMIT 1" },
-                { &records->inherit, "INSERT OR IGNORE INTO records(kind, " RECORD_COLUMNS ") SELECT kind, local_ms, identity, ?5, utc_ms, value, meta, source, payload"
+                { &records->repeats, "SELECT DISTINCT import FROM again WHERE kind = ?1 AND from_ms >= ?2 AND (from_ms, from_identity) <= (?3, ?4)"
+                                     " AND (to_ms, to_identity) >= (?3, ?4) AND import > ?5 ORDER BY import" },
+                { &records->inherit, "INSERT OR IGNORE INTO records(kind, " RECORD_COLUMNS ") SELECT kind, local_ms, identity, ?5, utc_ms, value, meta | ?6, source, payload"
                                      " FROM records WHERE kind = ?1 AND local_ms = ?2 AND identity = ?3 AND import = ?4" },
                 { &records->touch, "UPDATE imports SET stats = ?2, n_rejected = ?3 WHERE id = ?1" },
         };
@@ -355,13 +360,15 @@ Records *records_close(Records *records) {
                 db_finalize(records->reject);
                 db_finalize(records->touch);
                 db_finalize(records->again);
-                db_finalize(records->heir);
+                db_finalize(records->repeats);
                 db_finalize(records->inherit);
                 db_close(records->db);
                 records->n_sources_stored = 0;
                 records_drop_new_sources(records);
                 free(records->sources);
                 free(records->done);
+                records_versions_done(&records->versions);
+                free(records->undo.heirs);
                 explicit_bzero(records, sizeof(*records));
                 free(records);
         }
@@ -515,56 +522,83 @@ static void cursor_to_kind(RecordsCursor *cursor, const RecordsQuery *query, uin
         cursor_set(cursor, &place);
 }
 
-/* Of one identity the latest import comes first; the first that is done is what is visible. */
+/* Return: 0 when the record was taken; 1 or negative errno: reading ends before it. */
+static int give(Reading *reading, const Place *place, const Record *record) {
+        int r = record ? reading->each(record, reading->userdata) : 0;
+
+        if (r) {
+                reading->n_left = 0;
+                return r;
+        }
+        cursor_set(reading->cursor, place);
+        return 0;
+}
+
+/*
+ * Of one identity the latest import comes first. When that was stored it was the first that was said of the record, as nearly
+ * all are, or all rows are to be weighed.
+ */
 static int read_kind(Records *records, Reading *reading, bool *ret_end) {
         cleanup(db_resetp) DbStatement *statement = records->after;
         RecordsCursor *cursor = reading->cursor;
-        bool row = false, seen = false, given = false;
+        enum { SEEKING, WEIGHING, GIVEN } state = SEEKING;
+        bool seen = false;
         Place begin = { .local_ms = cursor->local_ms }, place;
         int r;
 
         memcpy(begin.identity, cursor->identity, sizeof(begin.identity));
         records_seek_after(records, cursor->kind, &begin);
 
-        *ret_end = false;
         for (;;) {
+                bool row = false, end;
                 Record record;
                 Place next;
 
                 r = db_step(statement, &row);
                 if (r)
                         return r;
-                if (!row || db_column_int(statement, 0) >= reading->query->to_local_ms) {
+                end = !row || db_column_int(statement, 0) >= reading->query->to_local_ms;
+                if (!end) {
+                        r = records_read_row(records, statement, cursor->kind, &record);
+                        if (r)
+                                return r;
+                        next.local_ms = record.local_ms;
+                        memcpy(next.identity, record.identity, sizeof(next.identity));
+                }
+                if (seen && state != GIVEN && (end || !records_places_equal(&next, &place))) {
+                        r = give(reading, &place, state == WEIGHING ? records_versions_visible(&records->versions) : NULL);
+                        if (r)
+                                return r < 0 ? r : 0;
+                }
+                if (end) {
                         *ret_end = true;
                         return 0;
                 }
-                r = records_read_row(records, statement, cursor->kind, &record);
-                if (r)
-                        return r;
-
-                next.local_ms = record.local_ms;
-                memcpy(next.identity, record.identity, sizeof(next.identity));
                 if (!seen || !records_places_equal(&next, &place)) {
-                        if (seen)
-                                cursor_set(cursor, &place);
                         if (reading->n_left == 0)
                                 return 0;
                         place = next;
                         seen = true;
-                        given = false;
+                        state = SEEKING;
                 }
                 if (reading->n_left > 0) /* more rows of one identity are read to their end */
                         reading->n_left--;
-                if (given || !records_is_done(records, record.import))
+                if (state == GIVEN || !records_is_done(records, record.import))
                         continue;
 
-                r = reading->each(&record, reading->userdata);
-                if (r) {
-                        reading->n_left = 0;
-                        return r < 0 ? r : 0;
+                if (state == SEEKING && !records_row_is_further(statement)) {
+                        r = give(reading, &place, &record);
+                        if (r)
+                                return r < 0 ? r : 0;
+                        state = GIVEN;
+                        continue;
                 }
-                given = true;
-                cursor_set(cursor, &place);
+                if (state == SEEKING)
+                        records_versions_clear(&records->versions);
+                state = WEIGHING;
+                r = records_versions_add(&records->versions, &record);
+                if (r)
+                        return r;
         }
 }
 

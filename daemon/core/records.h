@@ -4,9 +4,9 @@
 /*
  * records.db: the patient's records, staged imports, and the queries that everything reads through.
  *
- * One table, primary key (kind, local_ms, identity, import), WITHOUT ROWID. A correction is a further row of the same
- * identity under a later import; what is visible is the row of the latest import that is done. So nothing is ever
- * updated, an import becomes visible by one small commit, and undoing one brings back what it superseded.
+ * One table, primary key (kind, local_ms, identity, import), WITHOUT ROWID. What another import says of a record is a
+ * further row of the same identity; what is visible follows from the rows of the imports that are done, in their order.
+ * So nothing is ever updated, an import becomes visible by one small commit, and undoing one is as if it had never been.
  */
 
 #include "daemon/common/secret.h"
@@ -58,7 +58,7 @@ size_t records_n_sources(const Records *records);
 /* --- imports --- */
 typedef struct RecordsCounts {
         uint64_t n_inserted[N_RECORD_KINDS];
-        uint64_t n_duplicates[N_RECORD_KINDS]; /* equal to what is visible already */
+        uint64_t n_duplicates[N_RECORD_KINDS]; /* adds nothing to what is visible already */
         uint64_t n_superseded[N_RECORD_KINDS]; /* same identity, other content: the new one is shown from now on */
 } RecordsCounts;
 
@@ -89,8 +89,7 @@ must_check int records_cleanup_step(Records *records);
 /**
  * records_undo_begin() - take back a finished import; no other may be running
  *
- * Afterwards the wallet is what it would be had the import never been: what it corrected is back, and what a later import
- * had again is that import's. Until the last step nothing of it can be seen, and then all of it. Return: 0; RECORDS_E_NOT_FOUND.
+ * Afterwards the wallet is what importing the others alone would have made of it, to the last bit of each record. Until the last step nothing of it can be seen, and then all of it. Return: 0; RECORDS_E_NOT_FOUND.
  */
 must_check int records_undo_begin(Records *records, uint32_t import);
 /** records_undo_step() - Return: 1 more to do; 0 it is undone, durably; negative errno: not undone. At most 10 ms. Rows are deleted by records_cleanup_step(). */

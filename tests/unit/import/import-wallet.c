@@ -8,6 +8,7 @@
  *   import PATH     "done ID NEW DUPLICATES CORRECTED REJECTED" or "refused TEXT"
  *   undo ID         "done"
  *   sum             "NUMBER HASH": how many records are visible, and a hash of their set that no order and no identity changes
+ *   exact           the same, of all that is kept of them: the digits that were printed and the device's names too
  *   show            each of them in a line, then "done"
  */
 
@@ -124,20 +125,23 @@ static void import_file(const char *path) {
 }
 
 typedef struct Sum {
-        bool is_shown;
+        bool is_shown, is_exact;
         uint64_t n, hash[2];
 } Sum;
 
 static int add(const Record *record, void *userdata) {
         const RecordsSource *source = records_source(records, record->source);
         uint8_t hash[crypto_hash_sha256_BYTES];
-        static uint8_t bytes[128 + RECORD_PAYLOAD_MAX];
+        static uint8_t bytes[512 + RECORD_PAYLOAD_MAX];
         Sum *sum = userdata;
         size_t n;
 
-        n = (size_t) snprintf((char *) bytes, 128, "%s %s %lld %lld %u %d ", record_kind_name(record->kind), source ? source->serial : "?", (long long) record->local_ms,
+        n = (size_t) snprintf((char *) bytes, 512, "%s %s %lld %lld %u %d ", record_kind_name(record->kind), source ? source->serial : "?", (long long) record->local_ms,
                               (long long) record->utc_ms, record->clock, record->value_milli);
-        n += (size_t) snprintf((char *) bytes + n, 128 - n, "%s %x ", record_unit_name(record->unit), record->flags);
+        n += (size_t) snprintf((char *) bytes + n, 512 - n, "%s %x ", record_unit_name(record->unit), record->flags);
+        if (sum->is_exact)
+                n += (size_t) snprintf((char *) bytes + n, 512 - n, "%u %d %s %s ", record->decimals, record->offset_min, source ? source->model : "?",
+                                       source ? source->section : "?");
         if (sum->is_shown) {
                 (void) fputs((const char *) bytes, stdout);
                 for (size_t i = 0; i != record->n_payload; i++)
@@ -153,9 +157,9 @@ static int add(const Record *record, void *userdata) {
         return 0;
 }
 
-static Sum sum_up(bool is_shown) {
+static Sum sum_up(bool is_shown, bool is_exact) {
         static const RecordsQuery all = { RECORD_ALL_KINDS, INT64_MIN, INT64_MAX };
-        Sum sum = { .is_shown = is_shown };
+        Sum sum = { .is_shown = is_shown, .is_exact = is_exact };
         RecordsCursor cursor = { 0 };
         uint64_t counted[N_RECORD_KINDS], n = 0;
 
@@ -207,8 +211,8 @@ int main(int argc, char **argv) {
                         *argument++ = 0;
                 if (strcmp(line, "import") == 0 && argument) {
                         import_file(argument);
-                } else if (strcmp(line, "sum") == 0 || strcmp(line, "show") == 0) {
-                        sum = sum_up(line[1] == 'h');
+                } else if (strcmp(line, "sum") == 0 || strcmp(line, "exact") == 0 || strcmp(line, "show") == 0) {
+                        sum = sum_up(line[1] == 'h', line[1] != 'u');
                         (void) printf("%llu %016llx%016llx\n", (unsigned long long) sum.n, (unsigned long long) sum.hash[0], (unsigned long long) sum.hash[1]);
                 } else {
                         if (strcmp(line, "new") == 0 && argument)
