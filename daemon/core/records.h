@@ -89,7 +89,8 @@ must_check int records_cleanup_step(Records *records);
 /**
  * records_undo_begin() - take back a finished import; no other may be running
  *
- * Afterwards the wallet is what importing the others alone would have made of it, to the last bit of each record. Until the last step nothing of it can be seen, and then all of it. Return: 0; RECORDS_E_NOT_FOUND.
+ * Afterwards the wallet is what importing the others alone would have made of it, to the last bit of each record. Until the
+ * last step nothing of it can be seen, and then all of it. Return: 0; RECORDS_E_NOT_FOUND.
  */
 must_check int records_undo_begin(Records *records, uint32_t import);
 /** records_undo_step() - Return: 1 more to do; 0 it is undone, durably; negative errno: not undone. At most 10 ms. Rows are deleted by records_cleanup_step(). */
