@@ -145,6 +145,14 @@ static void connection_wake(Connection *connection) {
 }
 
 /*
+ * libmicrohttpd (0.9.75, 1.0.1) forgets a connection whose content reader failed while it was not writable, socket open. One
+ * with a timeout of its own is looked at in every run; 1.0.1 gives none to one that is suspended.
+ */
+static void connection_look(const Connection *connection) {
+        (void) MHD_set_connection_option(connection->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 3600u);
+}
+
+/*
  * End a connection. shutdown() is what makes libmicrohttpd see it, in the next MHD_run().
  * @reset: what the kernel holds for it never leaves: with SO_LINGER {1, 0}, close() resets
  */
@@ -157,9 +165,7 @@ static void connection_drop(Connection *connection, bool reset) {
         if (reset)
                 (void) setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
         (void) shutdown(connection->fd, SHUT_RDWR);
-        /* libmicrohttpd 0.9.75 forgets a connection whose content reader failed while it was not writable, socket open. One
-         * with a timeout of its own is looked at in every run. */
-        (void) MHD_set_connection_option(connection->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 3600u);
+        connection_look(connection);
         connection_wake(connection);
         connection->gate->run_again = true;
 }
@@ -303,8 +309,10 @@ static ssize_t on_content(void *userdata, uint64_t position, char *buffer, size_
 
         (void) position;
         gate->progress = true;
-        if (connection->dropped)
+        if (connection->dropped) {
+                connection_look(connection);
                 return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
         if (n == 0) {
                 if (request->ended)
                         return MHD_CONTENT_READER_END_OF_STREAM;

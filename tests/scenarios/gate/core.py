@@ -220,7 +220,10 @@ class Client:
                 self.send('\r\n'.join(lines).encode() + b'\r\n\r\n' + body)
 
         def fill(self):
-                data = self.tls.recv(65536)
+                try:
+                        data = self.tls.recv(65536)
+                except BrokenPipeError:  # OpenSSL 3.5's queue of errors is the thread's: this one was another connection's
+                        data = self.tls.recv(65536)
                 self.buffer += data
                 return len(data)
 
