@@ -53,7 +53,7 @@ typedef enum FrameType {
         FRAME_GATE_READY = 0x0312,   /* text address that was bound, such as 127.0.0.1:8443 */
         FRAME_GATE_FAILED = 0x0313,  /* text: why the gate can't listen */
         FRAME_GATE_REQUEST = 0x0314, /* FrameGateRequest */
-        FRAME_GATE_MORE = 0x0315,    /* u64 request: the last chunk has been taken */
+        FRAME_GATE_MORE = 0x0315,    /* u64 request: there is room for the next chunk, the one behind what is being sent */
         FRAME_GATE_CLOSED = 0x0316,  /* u64 request, u64 body bytes handed to the network, u8 whole: last frame of a request */
         FRAME_GATE_RESET_DONE = 0x0317, /* u64 grant, u32 connections reset */
         FRAME_GATE_STRANGERS = 0x0318, /* u32 requests refused by the gate itself since the last such frame; at most one a minute */

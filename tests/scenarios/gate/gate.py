@@ -364,7 +364,7 @@ class Streams(Gate):
                 self.core.stream(request.number, grant, content)
                 return request.number
 
-        def test_a_stream_asks_for_the_next_chunk_when_the_last_is_taken(self):
+        def test_a_stream_asks_for_the_next_chunk_while_it_sends_one(self):
                 client = self.client()
                 number = self.open(client)
                 data = b''
@@ -614,7 +614,7 @@ class Life(unittest.TestCase):
         def test_a_second_answer_or_a_chunk_too_early_ends_the_gate(self):
                 answer = struct.pack('<QQBB', 1, 0, 0, 2) + c.text('') + c.text('')
                 chunk = struct.pack('<Q', 1) + b'x'
-                for frames in ([(c.STREAM, answer), (c.STREAM, answer)], [(c.STREAM, answer), (c.CHUNK, chunk), (c.CHUNK, chunk)],
+                for frames in ([(c.STREAM, answer), (c.STREAM, answer)], [(c.STREAM, answer), *[(c.CHUNK, chunk)] * 3],
                                [(c.REPLY, answer + b'x'), (c.CHUNK, chunk)]):
                         core = Core(key=KEY)
                         with core, core.connect() as client:
