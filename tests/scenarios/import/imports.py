@@ -97,7 +97,8 @@ class Imports(unittest.TestCase):
                 self.assertIn('block 2 of the file, byte 1024, has a wrong checksum', done.out)
                 self.assertNotIn('line 0', done.out)
                 self.assertEqual(len(self.content()), 2)
-                shown = w.cli('imports', 'show', '1', '--json').json['report']['rejected']
+                number = w.cli('imports', '--json').json[-1]['id']
+                shown = w.cli('imports', 'show', number, '--json').json['report']['rejected']
                 self.assertEqual(''.join(r['row'] for r in shown), (page(1, 2)[:100] + b'x' + page(1, 2)[101:]).hex())
 
                 write(w.path('hex'), (page(3, 4) + page(1, 2)).hex(' '))
