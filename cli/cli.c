@@ -5,18 +5,18 @@
 #include <inttypes.h>
 #include <locale.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <sodium.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "parse.h"
 #include "passphrase.h"
-#include "places.h"
 #include "policy/record.h"
 
 enum { /* indices in the table below */
         COMMON_SOCKET,
-        COMMON_WALLET,
         COMMON_JSON,
         COMMON_PASSPHRASE_FD,
         COMMON_STATE_DIR,
@@ -24,7 +24,6 @@ enum { /* indices in the table below */
 
 const Option cli_common_options[] = {
         [COMMON_SOCKET] = {"socket", "PATH", "where the daemon listens (else CAREWALLET_SOCKET, else the usual places)", NULL},
-        [COMMON_WALLET] = {"wallet", "NAME", "which of your wallets, as carewallet wallets lists them (else CAREWALLET_WALLET)", NULL},
         [COMMON_JSON] = {"json", NULL, "for programs: JSON instead of text", NULL},
         [COMMON_PASSPHRASE_FD] = {"passphrase-fd", "N", "read the passphrase from this descriptor when it is needed", NULL},
         [COMMON_STATE_DIR] = {"state-dir", "DIR", "the daemon's, to revoke while it does not run", NULL},
@@ -188,26 +187,32 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
 
 /* --- connection --- */
 
-static int find_socket(Cli *cli) {
-        const char *given = cli->arguments.common[COMMON_SOCKET], *wallet = cli->arguments.common[COMMON_WALLET];
+static bool exists(const char *path) {
+        struct stat st;
 
-        if (given && wallet)
-                return cli_usage(cli, "--socket or --wallet, not both.");
-        if (!given && !wallet) {
+        return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int find_socket(Cli *cli) {
+        const char *given = cli->arguments.common[COMMON_SOCKET], *runtime = getenv("XDG_RUNTIME_DIR");
+        const struct passwd *user;
+        char other[sizeof(cli->socket)] = "";
+        int n = 0;
+
+        if (!given)
                 given = getenv("CAREWALLET_SOCKET");
-                if (given && given[0] == '\0')
-                        given = NULL;
+        if (given && given[0] != '\0')
+                n = snprintf(cli->socket, sizeof(cli->socket), "%s", given);
+        else {
+                user = getpwuid(getuid());
+                if (user)
+                        (void) snprintf(other, sizeof(other), "/run/carewallet/%s/socket", user->pw_name);
+                if (runtime && runtime[0] == '/')
+                        n = snprintf(cli->socket, sizeof(cli->socket), "%s/carewallet/socket", runtime);
+                if (other[0] != '\0' && (n == 0 || (!exists(cli->socket) && exists(other))))
+                        n = snprintf(cli->socket, sizeof(cli->socket), "%s", other);
         }
-        if (!given && !wallet) {
-                wallet = getenv("CAREWALLET_WALLET");
-                if (wallet && wallet[0] == '\0')
-                        wallet = NULL;
-        }
-        if (wallet && !places_is_name(wallet))
-                return cli_usage(cli, "A wallet's name is 1 to %d small letters, digits and hyphens and begins with no hyphen, unlike \"%.64s\". Those that you "
-                                      "have: carewallet wallets.", PLACES_NAME_MAX, wallet);
-        cli->wallet = wallet && strcmp(wallet, PLACES_PLAIN) != 0 ? wallet : NULL;
-        if (given ? (size_t) snprintf(cli->socket, sizeof(cli->socket), "%s", given) >= sizeof(cli->socket) : places_socket(cli->wallet, cli->socket) != 0)
+        if (n <= 0 || (size_t) n >= sizeof(cli->socket))
                 return cli_usage(cli, "The path of the daemon's socket is missing or too long: give --socket PATH.");
         return 0;
 }
@@ -226,9 +231,6 @@ int cli_connect(Cli *cli) {
                 return 0;
         case -ENOENT:
         case -ECONNREFUSED:
-                if (cli->wallet)
-                        return cli_fail(cli, EXIT_UNREACHABLE, "The carewalletd of the wallet \"%s\" does not run (nobody listens at %s). Start it: systemctl --user "
-                                                               "start carewalletd@%s.socket. Those that you have: carewallet wallets", cli->wallet, cli->socket, cli->wallet);
                 return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s). Start it: "
                                                        "systemctl --user start carewalletd.socket", cli->socket);
         case -EACCES:
@@ -302,6 +304,26 @@ static bool is_error(const Reply *reply, const char *name) {
         return reply->error && strncmp(reply->error, "org.carewallet.", 15) == 0 && strcmp(reply->error + 15, name) == 0;
 }
 
+void cli_show_seen(const Cli *cli, json_t *parameters) {
+        const char *seen = cli->memory ? memory_checkpoint(cli->memory) : NULL;
+
+        if (seen)
+                (void) json_object_set_new(parameters, "seen", json_string(seen));
+}
+
+/* The core is told of what it can't know: that it was further once. */
+static void bear_witness(Cli *cli) {
+        cleanup(json_decrefp) json_t *parameters = json_object();
+        cleanup(reply_done) Reply reply = {0};
+        const char *seen = memory_checkpoint(cli->memory);
+
+        if (!seen || message_bool(cli->status, "locked")) /* unlocking will say it */
+                return;
+        (void) json_object_set_new(parameters, "checkpoint", json_string(seen));
+        if (exchange(cli, "Witness", parameters, false, NULL, 0, &reply) == 0 && reply.error)
+                (void) cli_reply_failed(cli, &reply);
+}
+
 /* Give the passphrase, so that a call can be repeated. */
 static int step_up(Cli *cli) {
         int r;
@@ -315,6 +337,7 @@ static int step_up(Cli *cli) {
                 r = cli_secret_fd(cli, "Passphrase: ", NULL, &fd);
                 if (r != 0)
                         return r;
+                cli_show_seen(cli, parameters);
                 progress_begin(&progress);
                 progress_note(&progress, "Checking the passphrase ...");
                 r = exchange(cli, "Unlock", parameters, false, &fd, 1, &reply);
@@ -410,12 +433,20 @@ int cli_look(Cli *cli, bool accept) {
         case MEMORY_FINE:
                 break;
         case MEMORY_OLDER:
+                bear_witness(cli);
                 cli_warn("the wallet has been put back to an older state: its ledger was seen with %" PRId64 " entries and then with fewer. "
-                         "Grants that you had revoked may be valid again, and the log lacks what happened since. Look at: carewallet grants. "
-                         "If it was you (a restored backup), say so once: carewallet status --accept-older",
+                         "The log lacks what happened since. A grant that you had revoked may be there again, so all are suspended until you say which "
+                         "still count (carewallet grants, carewallet resume NAME), and the gate is closed. "
+                         "If it was you, say so once: carewallet status --accept-older",
                          memory_checkpoint_size(cli->memory));
                 break;
+        case MEMORY_ANEW:
+                cli_warn("the wallet was restored from a backup. Its log lacks what happened since. "
+                         "A grant that you had revoked may be there again, so all were suspended until you say which still count "
+                         "(carewallet grants, carewallet resume NAME), and the gate was closed.");
+                break;
         case MEMORY_REWRITTEN:
+                bear_witness(cli);
                 cli_warn("the ledger is not the one that this program saw before: entries were changed. Do not trust the log. "
                          "If you know why, say so once: carewallet status --accept-older");
                 break;
@@ -690,7 +721,7 @@ static void look_again(Cli *cli) {
 static int run(Cli *cli, int argc, char **argv) {
         const char *passphrase_fd, *state_dir;
         char wrong[256];
-        size_t n_leading, n_words = 0;
+        size_t n_words = 0;
         int64_t fd;
         int r;
 
@@ -703,24 +734,20 @@ static int run(Cli *cli, int argc, char **argv) {
                 puts("carewallet " CAREWALLET_VERSION);
                 return EXIT_DONE;
         }
-        n_leading = arguments_leading(cli_common_options, argv, (size_t) argc);
-        if (n_leading == (size_t) argc)
-                return cli_usage(cli, "Which verb?");
-        if (strcmp(argv[n_leading], "-h") == 0 || strcmp(argv[n_leading], "--help") == 0) {
+        if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0) {
                 cli_print_help(stdout, cli->verbs, NULL);
                 return EXIT_DONE;
         }
-        cli->verb = cli_find(cli->verbs, argv + n_leading, (size_t) argc - n_leading, &n_words);
-        if (!cli->verb) {
-                const char *word = argv[n_leading], *next = n_leading + 1 < (size_t) argc ? argv[n_leading + 1] : "";
-                bool asks = strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0;
 
-                if (cli_print_family(asks ? stdout : stderr, cli->verbs, word))
+        cli->verb = cli_find(cli->verbs, argv, (size_t) argc, &n_words);
+        if (!cli->verb) {
+                bool asks = argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
+
+                if (cli_print_family(asks ? stdout : stderr, cli->verbs, argv[0]))
                         return asks ? EXIT_DONE : EXIT_USAGE;
-                return cli_usage(cli, "There is no verb \"%.64s\".", word);
+                return cli_usage(cli, "There is no verb \"%.64s\".", argv[0]);
         }
 
-        memmove(argv + n_words, argv, n_leading * sizeof(*argv)); /* options before the verb are as good as behind it */
         r = arguments_parse(cli->verb->options, cli_common_options, argv + n_words, (size_t) argc - n_words, &cli->arguments, wrong);
         if (r == ARGUMENTS_E_HELP) {
                 cli_print_help(stdout, cli->verbs, cli->verb);

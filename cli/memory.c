@@ -17,7 +17,7 @@ enum {
 
 struct Memory {
         char path[PATH_MAX];
-        json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {checkpoint, told, revocationKey, wrong}}} */
+        json_t *root; /* {socket, stateDir, wallet, shown, wallets: {id: {checkpoint, epochs, told, revocationKey, wrong}}} */
         bool is_changed;
         bool is_accepted; /* by the patient: what the file says counts for nothing */
 };
@@ -137,6 +137,67 @@ static void set_text(Memory *memory, json_t *object, const char *name, const cha
                 set(memory, object, name, json_string(text));
 }
 
+/* The first line of a checkpoint names wallet and epoch. */
+static size_t n_origin(const char *checkpoint) {
+        return strcspn(checkpoint, "\n");
+}
+
+static bool same_epoch(const char *a, const char *b) {
+        return n_origin(a) == n_origin(b) && memcmp(a, b, n_origin(a)) == 0;
+}
+
+/* Epochs that were before the one that is remembered: who is in one of them again has gone back. Return: where it stands, or -1. */
+static int find_epoch(const json_t *wallet, const char *checkpoint) {
+        const json_t *epochs = json_object_get(wallet, "epochs");
+
+        for (size_t i = 0; i < json_array_size(epochs); i++) {
+                const char *epoch = json_string_value(json_array_get(epochs, i));
+
+                if (epoch && strlen(epoch) == n_origin(checkpoint) && memcmp(epoch, checkpoint, strlen(epoch)) == 0)
+                        return (int) i;
+        }
+        return -1;
+}
+
+/* @checkpoint is of a new epoch, and takes the place of @known. */
+static void begin_epoch(Memory *memory, json_t *wallet, const char *known, const char *checkpoint, int64_t size) {
+        json_t *epochs = json_object_get(wallet, "epochs");
+
+        if (!json_is_array(epochs)) {
+                epochs = json_array();
+                (void) json_object_set_new(wallet, "epochs", epochs);
+        }
+        (void) json_array_append_new(epochs, json_stringn(known, n_origin(known)));
+        if (message_int(wallet, "told", 0) > size)
+                (void) json_object_set_new(wallet, "told", json_integer(size));
+        (void) json_object_set_new(wallet, "checkpoint", json_string(checkpoint));
+        memory->is_changed = true;
+        memory->is_accepted = true; /* a smaller size is no older state now */
+}
+
+/* The patient says that what @status shows is how it should be. */
+static void forget_before(Memory *memory, json_t *wallet, const char *checkpoint) {
+        cleanup(json_decrefp) json_t *epochs = json_incref(json_object_get(wallet, "epochs"));
+        cleanup(freep) char *known = strdup(message_text(wallet, "checkpoint", ""));
+        int i;
+
+        (void) json_object_clear(wallet);
+        memory->is_changed = true;
+        memory->is_accepted = true;
+        if (!json_is_array(epochs)) {
+                json_decref(epochs);
+                epochs = json_array();
+        }
+        (void) json_object_set(wallet, "epochs", epochs);
+        if (!checkpoint)
+                return;
+        if (known && known[0] != '\0' && !same_epoch(known, checkpoint))
+                (void) json_array_append_new(epochs, json_stringn(known, n_origin(known)));
+        i = find_epoch(wallet, checkpoint);
+        if (i >= 0)
+                (void) json_array_remove(epochs, (size_t) i);
+}
+
 MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
         const char *id = message_text(status, "walletId", NULL);
         const char *checkpoint = message_text(status, "checkpoint", NULL);
@@ -164,10 +225,8 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
         set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));
 
         if (accept) {
-                (void) json_object_clear(wallet);
+                forget_before(memory, wallet, checkpoint);
                 set_text(memory, wallet, "revocationKey", message_text(status, "revocationKey", NULL));
-                memory->is_changed = true;
-                memory->is_accepted = true;
         }
         if (json_object_get(wallet, "wrong"))
                 return strcmp(message_text(wallet, "wrong", ""), "rewritten") == 0 ? MEMORY_REWRITTEN : MEMORY_OLDER;
@@ -176,6 +235,14 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
 
         known = message_text(wallet, "checkpoint", NULL);
         if (known && memory_checkpoint_parse(known, &known_size, &n_known_body) == 0) {
+                if (!same_epoch(known, checkpoint) && find_epoch(wallet, checkpoint) < 0 && strcmp(message_text(status, "epochBy", ""), "went-back") != 0) {
+                        begin_epoch(memory, wallet, known, checkpoint, size);
+                        return verdict == MEMORY_FINE ? MEMORY_ANEW : verdict;
+                }
+                if (!same_epoch(known, checkpoint)) {
+                        set_text(memory, wallet, "wrong", "older");
+                        return MEMORY_OLDER;
+                }
                 if (size < known_size) {
                         set_text(memory, wallet, "wrong", "older");
                         return MEMORY_OLDER;
@@ -187,6 +254,10 @@ MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept) {
         }
         set_text(memory, wallet, "checkpoint", checkpoint);
         return verdict;
+}
+
+const char *memory_checkpoint(const Memory *memory) {
+        return message_text(wallet_of(memory->root, message_text(memory->root, "wallet", NULL)), "checkpoint", NULL);
 }
 
 int64_t memory_checkpoint_size(const Memory *memory) {

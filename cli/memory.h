@@ -12,8 +12,9 @@
 
 typedef enum MemoryVerdict {
         MEMORY_FINE,
-        MEMORY_OLDER,     /* the ledger is shorter than it was */
+        MEMORY_OLDER,     /* the ledger is shorter than it was, or was when the core noticed it */
         MEMORY_REWRITTEN, /* as long as it was, and another */
+        MEMORY_ANEW,      /* the ledger began a new epoch: restored. Told once */
         MEMORY_OTHER,     /* another wallet than the last time */
 } MemoryVerdict;
 
@@ -32,6 +33,8 @@ DEFINE_CLEANUP(Memory *, memory_free)
  */
 MemoryVerdict memory_note(Memory *memory, const json_t *status, bool accept);
 
+/** memory_checkpoint() - the newest one of the last wallet that was seen; borrowed; NULL when there is none */
+const char *memory_checkpoint(const Memory *memory);
 /** memory_checkpoint_size() - entries that the ledger of the last wallet is known to have had */
 int64_t memory_checkpoint_size(const Memory *memory);
 

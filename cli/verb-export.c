@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "cli.h"
-
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <sys/stat.h>
+#include "outfile.h"
 
 enum {
         FORMAT,
@@ -17,40 +13,6 @@ static const Option options[] = {
         [OUT] = {"out", "FILE", "write to FILE, which is replaced only by a complete export (else standard output)", NULL},
         {NULL, NULL, NULL, NULL},
 };
-
-static char temporary[PATH_MAX]; /* for the handler; "" when there is none */
-
-/* Half an export looks like a whole one: it does not stay. */
-static void on_signal(int number) {
-        if (temporary[0] != '\0')
-                (void) unlink(temporary);
-        (void) raise(number); /* SA_RESETHAND: now for real */
-}
-
-/* Beside FILE, to be renamed; a FILE that is no ordinary one (a pipe, /dev/null) is written to directly. */
-static int open_out(const char *path, int *ret_fd) {
-        static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-        struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int) SA_RESETHAND | SA_NODEFER};
-        struct stat st;
-
-        if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-                *ret_fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-                return *ret_fd < 0 ? -errno : 0;
-        }
-
-        if ((size_t) snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= sizeof(temporary)) {
-                temporary[0] = '\0';
-                return -ENAMETOOLONG;
-        }
-        *ret_fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
-        if (*ret_fd < 0) {
-                temporary[0] = '\0';
-                return -errno;
-        }
-        for (size_t i = 0; i < N_ELEMENTS(signals); i++)
-                (void) sigaction(signals[i], &action, NULL);
-        return 0;
-}
 
 static int run(Cli *cli) {
         const char *format = cli_option(cli, FORMAT), *path = cli_option(cli, OUT);
@@ -70,21 +32,22 @@ static int run(Cli *cli) {
         if (r != 0)
                 return r;
         if (path) {
-                r = open_out(path, &fd);
+                r = outfile_open(path, &fd);
                 if (r < 0)
                         return cli_fail(cli, EXIT_REFUSED, "%s can't be made: %s.", path, strerror(-r));
         }
 
         progress_begin(&progress);
         r = cli_stream(cli, &reply, path ? fd : STDOUT_FILENO, path || !isatty(STDOUT_FILENO) ? &progress : NULL);
-        if (r == 0 && temporary[0] != '\0' && (fsync(fd) < 0 || rename(temporary, path) < 0))
-                r = cli_fail(cli, EXIT_REFUSED, "%s can't be written: %s.", path, strerror(errno));
+        if (r == 0 && path) {
+                r = outfile_commit(path, fd, true);
+                if (r < 0)
+                        r = cli_fail(cli, EXIT_REFUSED, "%s can't be written: %s.", path, strerror(-r));
+        }
         if (r != 0) {
-                if (temporary[0] != '\0')
-                        (void) unlink(temporary);
+                outfile_abandon();
                 return r;
         }
-        temporary[0] = '\0';
 
         n_rows = message_int(reply.parameters, "rows", 0);
         if (path && cli->json) {

@@ -133,13 +133,14 @@ void log_print(FILE *file, const json_t *entry) {
                 {"wallet-created", "the wallet was made"},
                 {"clock-accepted", "you said that this machine's clock is right"},
                 {"gate-off", "the gate was closed"},
+                {"backup", "you made a backup"},
                 {"erased", "this entry was erased"},
                 {NULL, NULL},
         };
         const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", "?");
         const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", "");
         int64_t n = message_int(entry, "inserted", 0), n_rejected = message_int(entry, "rejected", 0);
-        char number[OUTPUT_NUMBER_SIZE];
+        char number[OUTPUT_NUMBER_SIZE], time[OUTPUT_TIME_SIZE];
 
         if (strcmp(type, "release-begun") == 0 || strcmp(type, "release-ended") == 0)
                 print_release(file, entry, strcmp(type, "release-begun") == 0);
@@ -164,6 +165,13 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you took import %lld back (%s)", (long long) message_int(entry, "import", 0), message_text(entry, "file", "?"));
         else if (strcmp(type, "export") == 0)
                 fprintf(file, "you exported everything as %s", message_text(entry, "format", "?"));
+        else if (strcmp(type, "resumed") == 0)
+                fprintf(file, "you let a grant of %s count again", provider);
+        else if (strcmp(type, "restored") == 0)
+                fprintf(file, "the wallet was restored from the backup of %s; all grants were suspended", output_time(time, message_text(entry, "backup", "?")));
+        else if (strcmp(type, "went-back") == 0)
+                fprintf(file, "%sthe wallet had gone back to an older state%s (%s); all grants were suspended", paint(stdout, PAINT_BOLD), unpaint(stdout),
+                        strcmp(message_text(entry, "by", ""), "keys") == 0 ? "its key file was an old one" : "a newer checkpoint of the log was known");
         else if (strcmp(type, "timezone") == 0)
                 fprintf(file, "you set the devices' time zone to %s", message_text(entry, "timezone", "?"));
         else if (strcmp(type, "gate-on") == 0)

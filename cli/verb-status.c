@@ -11,12 +11,11 @@ static const Option options[] = {
         {NULL, NULL, NULL, NULL},
 };
 
-static void print_wallet(const Cli *cli) {
-        const json_t *status = cli->status;
+static void print_wallet(const json_t *status) {
         const char *timezone = message_text(status, "timezone", NULL);
         bool is_made = message_bool(status, "initialized"), is_open = is_made && !message_bool(status, "locked");
 
-        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
+        output_row(stdout, "Wallet", "%s%s%s%s%s", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
                    unpaint(stdout), timezone ? ", devices' time zone " : "", timezone ? timezone : "");
 }
 
@@ -64,6 +63,9 @@ static void print_contents(const json_t *status) {
         if (json_object_get(status, "grants"))
                 output_row(stdout, "Grants", message_int(status, "grants", 0) > 0 ? "%d active" : "none active: nobody may see anything",
                            (int) message_int(status, "grants", 0));
+        if (message_int(status, "suspended", 0) > 0)
+                output_row(stdout, "Suspended", "%d grant%s: carewallet grants, then carewallet resume NAME", (int) message_int(status, "suspended", 0),
+                           message_int(status, "suspended", 0) == 1 ? "" : "s");
         if (gate)
                 print_gate(gate);
         if (n_waiting > 0)
@@ -141,7 +143,7 @@ static int run(Cli *cli) {
         if (cli->json)
                 return cli_print_json(cli, cli->status);
 
-        print_wallet(cli);
+        print_wallet(cli->status);
         print_contents(cli->status);
         print_since(cli);
         print_warnings(cli->status);

@@ -78,6 +78,7 @@ static int run(Cli *cli) {
 
                 if (recovery)
                         (void) json_object_set_new(parameters, "recovery", json_true());
+                cli_show_seen(cli, parameters);
                 if (cli_option(cli, INSIST))
                         (void) json_object_set_new(parameters, "insist", json_true());
                 r = recovery ? recovery_code(cli, &fd) : cli_secret_fd(cli, "Passphrase: ", NULL, &fd);

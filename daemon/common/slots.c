@@ -313,6 +313,20 @@ int slots_load(Slots *ret, int state_dir_fd) {
         return 0;
 }
 
+int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_MAX], size_t *ret_n) {
+        static const char *const names[] = { "slots", "slots.bak" };
+        Slots newest, slots;
+        int r;
+
+        r = slots_load(&newest, state_dir_fd);
+        for (size_t i = 0; r == 0 && i < N_ELEMENTS(names); i++) {
+                if (io_read_file(state_dir_fd, names[i], ret, SLOTS_FILE_MAX, ret_n) == 0 && slots_decode(&slots, ret, *ret_n) == 0 &&
+                    slots.generation == newest.generation)
+                        return 0;
+        }
+        return r != 0 ? r : -EIO;
+}
+
 int slots_store(Slots *slots, int state_dir_fd, const Secret *root) {
         uint8_t bytes[SLOTS_FILE_MAX];
         Slots next = *slots;

@@ -90,6 +90,9 @@ must_check int slots_decode(Slots *ret, const uint8_t *bytes, size_t n_bytes);
  */
 must_check int slots_load(Slots *ret, int state_dir_fd);
 
+/** slots_read_file() - the bytes of the copy that slots_load() takes */
+must_check int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_MAX], size_t *ret_n);
+
 /**
  * slots_store() - both copies, one after the other, each by a new file, fsync, rename, fsync
  *

@@ -13,6 +13,7 @@ enum {
         WAL_LIMIT_KIB = 1024,
         SALT_SIZE = 32,
         VERIFY_BATCH = 1000, /* entries in one step: about 2 ms */
+        EPOCH_SIZE = 8,      /* bytes of an epoch's random name */
 };
 
 static_assert(CONSENT_E_KEY == (int) DB_E_KEY && CONSENT_E_VERSION == (int) DB_E_VERSION && CONSENT_E_SETTING == (int) DB_E_SETTING &&
@@ -48,8 +49,11 @@ struct Consent {
         DbStatement *append;
         DbStatement *advance; /* state row: the ledger's */
         DbStatement *saw;     /* state row: the highest time */
-        char *origin;
+        char *base;   /* origin of the first epoch */
+        char *origin; /* of the epoch in consent.db */
+        char *next_origin; /* begun by the running transaction; else NULL */
         Secret *seed;
+        uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
         char *checkpoint;
         State now;
         State committed;
@@ -100,11 +104,36 @@ static int count_entries(Consent *consent, uint64_t *ret) {
         return 0;
 }
 
+/* A later epoch's origin is the first one's and its name. */
+static int load_origin(Consent *consent) {
+        cleanup(freep) char *epoch = NULL;
+        size_t n;
+        int r;
+
+        r = consent_setting_get(consent, "ledger-epoch", &epoch, &n);
+        if (r != 0 && r != CONSENT_E_NOT_FOUND)
+                return r;
+        if (asprintf(&consent->origin, "%s%s%s", consent->base, epoch ? "/" : "", epoch ? epoch : "") < 0) {
+                consent->origin = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int load_public_key(Consent *consent) {
+        cleanup(secret_freep) Secret *secret_key = NULL;
+        int r;
+
+        r = secret_new(&secret_key, crypto_sign_SECRETKEYBYTES);
+        if (r < 0)
+                return r;
+        (void) crypto_sign_seed_keypair(consent->public_key, secret_data(secret_key), secret_data(consent->seed));
+        return 0;
+}
+
 /* The right edge must be that of the tree which was signed. */
 static int load_state(Consent *consent) {
         cleanup(db_finalizep) DbStatement *statement = NULL;
-        cleanup(secret_freep) Secret *secret_key = NULL;
-        uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
         MerkleRange *range = &consent->now.range;
         MerkleHash root, signed_root;
         uint64_t signed_size, n_entries;
@@ -131,11 +160,7 @@ static int load_state(Consent *consent) {
         if (!consent->checkpoint)
                 return -ENOMEM;
 
-        r = secret_new(&secret_key, crypto_sign_SECRETKEYBYTES);
-        if (r < 0)
-                return r;
-        (void) crypto_sign_seed_keypair(public_key, secret_data(secret_key), secret_data(consent->seed));
-        r = note_checkpoint_open(consent->checkpoint, strlen(consent->checkpoint), consent->origin, public_key, &signed_size, &signed_root);
+        r = note_checkpoint_open(consent->checkpoint, strlen(consent->checkpoint), consent->origin, consent->public_key, &signed_size, &signed_root);
         if (r)
                 return r < 0 ? r : CONSENT_E_KEY;
         merkle_range_root(&root, range);
@@ -160,15 +185,22 @@ int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret
         consent = calloc(1, sizeof(*consent));
         if (!consent)
                 return -ENOMEM;
-        consent->origin = strdup(origin);
-        if (!consent->origin)
+        consent->base = strdup(origin);
+        if (!consent->base)
                 return -ENOMEM;
         r = secret_new(&consent->seed, crypto_sign_SEEDBYTES);
         if (r < 0)
                 return r;
         memcpy(secret_data(consent->seed), secret_data(checkpoint_seed), crypto_sign_SEEDBYTES);
 
+        r = load_public_key(consent);
+        if (r)
+                return r;
+
         r = db_open(&consent->db, dir, "consent.db", key, &options);
+        if (r)
+                return r;
+        r = load_origin(consent);
         if (r)
                 return r;
         r = load_state(consent);
@@ -198,7 +230,9 @@ Consent *consent_close(Consent *consent) {
                 db_finalize(consent->saw);
                 db_close(consent->db);
                 secret_free(consent->seed);
+                free(consent->base);
                 free(consent->origin);
+                free(consent->next_origin);
                 free(consent->checkpoint);
                 explicit_bzero(consent, sizeof(*consent));
                 free(consent);
@@ -225,6 +259,8 @@ static void forget(Consent *consent) {
         db_rollback(consent->db);
         consent->now = consent->committed;
         consent->doomed = true;
+        free(consent->next_origin);
+        consent->next_origin = NULL;
 }
 
 void consent_rollback(Consent *consent) {
@@ -243,7 +279,7 @@ static int seal(Consent *consent, char **ret_note) {
         int r;
 
         merkle_range_root(&root, &consent->now.range);
-        r = note_checkpoint_sign(&note, consent->origin, consent->now.range.size, &root, consent->seed);
+        r = note_checkpoint_sign(&note, consent->next_origin ? consent->next_origin : consent->origin, consent->now.range.size, &root, consent->seed);
         if (r)
                 return r;
         put_edge(edge, &n_edge, &consent->now.range);
@@ -268,7 +304,7 @@ int consent_commit(Consent *consent) {
         if (consent->doomed)
                 return -ECANCELED;
 
-        if (consent->now.range.size > consent->committed.range.size)
+        if (consent->now.range.size > consent->committed.range.size || consent->next_origin)
                 r = seal(consent, &note);
         if (!r)
                 r = db_commit(consent->db);
@@ -282,8 +318,26 @@ int consent_commit(Consent *consent) {
                 free(consent->checkpoint);
                 consent->checkpoint = take_ptr(note);
         }
+        if (consent->next_origin) {
+                free(consent->origin);
+                consent->origin = take_ptr(consent->next_origin);
+        }
         db_checkpoint(consent->db, WAL_PAGES_MAX);
         return 0;
+}
+
+int consent_hold(Consent *consent, uint64_t *ret_n_bytes) {
+        assert(consent->depth == 0);
+
+        return db_hold(consent->db, ret_n_bytes);
+}
+
+void consent_release(Consent *consent) {
+        db_release(consent->db);
+}
+
+int consent_copy(Consent *consent, uint64_t at, void *ret, size_t n) {
+        return db_copy(consent->db, at, ret, n);
 }
 
 /* Run a bound statement that changes something. Where SQLite has ended the transaction because of it, nothing more may be written as if it were still there. */
@@ -570,6 +624,10 @@ int consent_grant_expire(Consent *consent, uint64_t id) {
         return change_grant(consent, "UPDATE grants SET expired = ?2 WHERE id = ?1", id, 1);
 }
 
+int consent_grant_suspend(Consent *consent, uint64_t id, bool suspended) {
+        return change_grant(consent, "UPDATE grants SET suspended = ?2 WHERE id = ?1", id, suspended);
+}
+
 int consent_grant_use(Consent *consent, uint64_t id, uint32_t uses) {
         return change_grant(consent, "UPDATE grants SET uses = ?2 WHERE id = ?1", id, uses);
 }
@@ -645,6 +703,82 @@ uint64_t consent_ledger_size(const Consent *consent) {
 
 const char *consent_ledger_checkpoint(const Consent *consent) {
         return consent->checkpoint;
+}
+
+/* The settings "ledger-epoch" and "ledger-epochs": the name of this one, and those of all before but the first. */
+int consent_ledger_new_epoch(Consent *consent) {
+        cleanup(freep) char *past = NULL, *all = NULL;
+        uint8_t random[EPOCH_SIZE];
+        char name[2 * EPOCH_SIZE + 1];
+        char *origin;
+        size_t n;
+        int r;
+
+        assert(consent->depth > 0);
+
+        if (strlen(consent->origin) > strlen(consent->base)) {
+                r = consent_setting_get(consent, "ledger-epochs", &past, &n);
+                if (r && r != CONSENT_E_NOT_FOUND)
+                        return r;
+                if (asprintf(&all, "%s %s", past ? past : "", consent->origin + strlen(consent->base) + 1) < 0)
+                        return -ENOMEM;
+                r = consent_setting_put(consent, "ledger-epochs", all, strlen(all));
+                if (r)
+                        return r;
+        }
+        randombytes_buf(random, sizeof(random));
+        (void) sodium_bin2hex(name, sizeof(name), random, sizeof(random));
+        r = consent_setting_put(consent, "ledger-epoch", name, strlen(name));
+        if (r)
+                return r;
+        if (asprintf(&origin, "%s/%s", consent->base, name) < 0)
+                return -ENOMEM;
+        free(consent->next_origin);
+        consent->next_origin = origin;
+        return 0;
+}
+
+/* Whether @origin is that of an epoch before this one. */
+static int is_past(Consent *consent, const char *origin, bool *ret) {
+        cleanup(freep) char *past = NULL;
+        size_t n_base = strlen(consent->base), n;
+        int r;
+
+        *ret = strcmp(origin, consent->base) == 0;
+        if (*ret || strlen(origin) != n_base + 1 + 2 * (size_t) EPOCH_SIZE)
+                return 0;
+        r = consent_setting_get(consent, "ledger-epochs", &past, &n);
+        if (r)
+                return r == CONSENT_E_NOT_FOUND ? 0 : r;
+        *ret = strstr(past, origin + n_base + 1) != NULL;
+        return 0;
+}
+
+int consent_ledger_compare(Consent *consent, const char *checkpoint, int *ret) {
+        cleanup(freep) char *origin = strndup(checkpoint, strcspn(checkpoint, "\n"));
+        MerkleHash root, signed_root;
+        uint64_t size;
+        bool past;
+        int r;
+
+        if (!origin)
+                return -ENOMEM;
+        if (strncmp(origin, consent->base, strlen(consent->base)) != 0)
+                return CONSENT_E_NOT_FOUND;
+        r = note_checkpoint_open(checkpoint, strlen(checkpoint), origin, consent->public_key, &size, &signed_root);
+        if (r)
+                return r < 0 ? r : CONSENT_E_NOT_FOUND;
+
+        if (strcmp(origin, consent->origin) != 0) {
+                r = is_past(consent, origin, &past);
+                if (r)
+                        return r;
+                *ret = past ? 0 : 1;
+                return 0;
+        }
+        merkle_range_root(&root, &consent->committed.range);
+        *ret = size > consent->committed.range.size ? 1 : size == consent->committed.range.size && memcmp(&root, &signed_root, sizeof(root)) != 0 ? -1 : 0;
+        return 0;
 }
 
 int consent_ledger_read(Consent *consent, uint64_t first, size_t n_max,

@@ -27,7 +27,7 @@ enum {
         CONSENT_E_EXISTS,
 };
 
-/** consent_open() - open or create DIR/consent.db. @checkpoint_seed: 32-byte Ed25519 seed; @origin: "<wallet key thumbprint>/ledger" */
+/** consent_open() - open or create DIR/consent.db. @checkpoint_seed: 32-byte Ed25519 seed; @origin: "<wallet key thumbprint>/ledger", of the first epoch */
 must_check int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret *checkpoint_seed, const char *origin);
 Consent *consent_close(Consent *consent);
 DEFINE_CLEANUP(Consent *, consent_close)
@@ -36,6 +36,11 @@ DEFINE_CLEANUP(Consent *, consent_close)
 must_check int consent_begin(Consent *consent);
 must_check int consent_commit(Consent *consent);
 void consent_rollback(Consent *consent);
+
+/* A copy of the file's encrypted pages, as of consent_hold(), while all else goes on: db.h. Not inside a transaction; one at a time. */
+must_check int consent_hold(Consent *consent, uint64_t *ret_n_bytes);
+void consent_release(Consent *consent);
+must_check int consent_copy(Consent *consent, uint64_t at, void *ret, size_t n);
 
 /* --- settings: small named blobs --- */
 must_check int consent_setting_put(Consent *consent, const char *name, const void *value, size_t n_value);
@@ -75,6 +80,7 @@ must_check int consent_grant_add(Consent *consent, ConsentGrant *grant_io); /* s
 must_check int consent_grants(Consent *consent, int (*each)(const ConsentGrant *grant, void *userdata), void *userdata);
 must_check int consent_grant_revoke(Consent *consent, uint64_t id, int64_t now_s);
 must_check int consent_grant_expire(Consent *consent, uint64_t id);
+must_check int consent_grant_suspend(Consent *consent, uint64_t id, bool suspended);
 must_check int consent_grant_use(Consent *consent, uint64_t id, uint32_t uses);
 
 /* --- highest time seen --- */
@@ -92,6 +98,18 @@ must_check int consent_ledger_append(Consent *consent, const char *record, size_
 uint64_t consent_ledger_size(const Consent *consent);
 /** consent_ledger_checkpoint() - the signed note of the last commit; borrowed until the next commit */
 const char *consent_ledger_checkpoint(const Consent *consent);
+/**
+ * consent_ledger_new_epoch() - checkpoints from this transaction on have an origin of their own, so that none of them can be
+ * taken for one of the ledger that grew on elsewhere; the tree and its entries stay
+ */
+must_check int consent_ledger_new_epoch(Consent *consent);
+/**
+ * consent_ledger_compare() - a checkpoint that somebody kept with what this ledger is
+ * @ret: > 0: it is ahead, or of an epoch that this ledger has not heard of; 0: nothing speaks against it; < 0: as long as this one, and another
+ *
+ * Return: 0; CONSENT_E_NOT_FOUND: not signed by this wallet; negative errno.
+ */
+must_check int consent_ledger_compare(Consent *consent, const char *checkpoint, int *ret);
 /** consent_ledger_read() - entries [first, ...) ; record NULL when erased. each returns 0 to go on, > 0 to stop */
 must_check int consent_ledger_read(Consent *consent, uint64_t first, size_t n_max,
                                    int (*each)(uint64_t index, const char *record, size_t n_record, void *userdata), void *userdata);

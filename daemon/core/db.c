@@ -12,11 +12,13 @@
 enum {
         PAGE_SIZE = 4096,
         RAW_KEY_SIZE = 3 + 2 * DB_KEY_SIZE + 1, /* x'...' and a terminator */
+        LONG_LOG_PAGES = 2048,                  /* 8 MiB: writing that back takes 10 ms */
 };
 
 struct Db {
         sqlite3 *handle;
         unsigned n_wal_pages;
+        bool is_held;
 };
 
 /* --- memory: what SQLite frees has held rows --- */
@@ -470,7 +472,7 @@ int64_t db_n_changes(const Db *db) {
 void db_checkpoint(Db *db, unsigned n_pages_min) {
         assert(!db_in_transaction(db));
 
-        if (db->n_wal_pages <= n_pages_min)
+        if (db->n_wal_pages <= n_pages_min || db->is_held)
                 return;
         (void) sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         db->n_wal_pages = 0; /* when it failed, the next commit says it again */
@@ -478,4 +480,50 @@ void db_checkpoint(Db *db, unsigned n_pages_min) {
 
 void db_release_memory(Db *db) {
         (void) sqlite3_db_release_memory(db->handle);
+}
+
+/* --- copying the pages --- */
+
+int db_hold(Db *db, uint64_t *ret_n_bytes) {
+        int n_log = 0, n_written_back = 0, r;
+        sqlite3_file *file = NULL;
+        sqlite3_int64 n;
+
+        assert(!db_in_transaction(db) && !db->is_held);
+
+        r = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_FULL, &n_log, &n_written_back);
+        if (r != SQLITE_OK)
+                return map_error(r);
+        if (n_log != n_written_back)
+                return -EBUSY;
+        db->n_wal_pages = 0;
+
+        r = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+        if (r == SQLITE_OK)
+                r = file->pMethods->xFileSize(file, &n);
+        if (r != SQLITE_OK)
+                return map_error(r);
+        db->is_held = true;
+        *ret_n_bytes = (uint64_t) n;
+        return 0;
+}
+
+void db_release(Db *db) {
+        db->is_held = false; /* the next commit writes back what is due */
+}
+
+int db_copy(Db *db, uint64_t at, void *ret, size_t n) {
+        sqlite3_file *file = NULL;
+        int r;
+
+        assert(db->is_held && n <= INT32_MAX);
+
+        r = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+        if (r == SQLITE_OK)
+                r = file->pMethods->xRead(file, ret, (int) n, (sqlite3_int64) at);
+        return map_error(r);
+}
+
+bool db_log_is_long(const Db *db) {
+        return db->n_wal_pages > LONG_LOG_PAGES;
 }

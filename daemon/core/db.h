@@ -97,3 +97,16 @@ int64_t db_n_changes(const Db *db);
 void db_checkpoint(Db *db, unsigned n_pages_min);
 /** db_release_memory() - give the page cache back */
 void db_release_memory(Db *db);
+
+/*
+ * A copy of the encrypted pages while the database is in use. As long as it is held, the log is not written back: what is
+ * committed meanwhile stays in the log, and the file itself does not change.
+ */
+
+/** db_hold() - write the log back, and no more of it. Not inside a transaction. Return: 0; -EBUSY when not all of it could be; DB_E_*; negative errno */
+must_check int db_hold(Db *db, uint64_t *ret_n_bytes);
+void db_release(Db *db);
+/** db_copy() - @n bytes of the held file, as they lie on the disk. Read by SQLite's own handle: another one, closed, would take its locks away */
+must_check int db_copy(Db *db, uint64_t at, void *ret, size_t n);
+/** db_log_is_long() - more waits in the log than is written back in a few ms: whoever writes much should wait for the release */
+bool db_log_is_long(const Db *db);

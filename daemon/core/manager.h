@@ -9,6 +9,7 @@
 #include "guard.h"
 #include "wallet.h"
 
+typedef struct Checking Checking;
 typedef struct Gate Gate;
 typedef struct Importer Importer;
 typedef struct Undoing Undoing;
@@ -37,9 +38,11 @@ typedef struct Manager {
         Unlocking *unlocking;
         Importer *importer;
         Undoing *undoing;
+        Checking *checking;
         Gate *gate; /* NULL: off */
         char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
         uint64_t gate_died_ms; /* when one that listened ended by itself; monotonic */
+        bool is_backing_up; /* both databases are held */
         size_t n_outputs; /* exports and the like under way */
         sd_event_source *cleaning; /* deletes what failed imports left, step by step */
         int expiry_fd; /* timerfd, realtime, cancelled when the clock is set */
@@ -104,6 +107,10 @@ int method_import_rejected(Call *call, void *userdata);
 int method_undo_import(Call *call, void *userdata);
 int method_show(Call *call, void *userdata);
 int method_export(Call *call, void *userdata);
+int method_resume(Call *call, void *userdata);
+int method_witness(Call *call, void *userdata);
+int method_check(Call *call, void *userdata);
+int method_backup(Call *call, void *userdata);
 int method_preview(Call *call, void *userdata);
 int method_log(Call *call, void *userdata);
 int method_add_provider(Call *call, void *userdata);

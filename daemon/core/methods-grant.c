@@ -101,6 +101,8 @@ static const char *state_name(const PolicyGrant *policy, PolicyNow now) {
                 return "revoked";
         if (policy->expired || now.utc_ms / 1000 >= policy->signed_terms.expires_s)
                 return "expired";
+        if (policy->suspended)
+                return "suspended";
         if (now.utc_ms / 1000 < policy->signed_terms.not_before_s)
                 return "not yet valid";
         if (policy->signed_terms.uses_max > 0 && policy->uses >= policy->signed_terms.uses_max)

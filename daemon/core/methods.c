@@ -15,20 +15,23 @@ enum {
 const Method methods[] = {
         { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
-          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, since: ?object",
+          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, suspended: ?int, epochBy: ?string, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
-        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool", "applied: int, unknown: []string",
+        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: int, unknown: []string",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
         { "Lock", METHOD_OPEN, "", "ended: bool", "End the core; a fresh, locked one takes its place", method_lock },
         { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
           "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
           method_revoke },
+        { "Witness", METHOD_OPEN, "checkpoint: string", "wentBack: bool", "Show a checkpoint that was kept: a wallet that is behind it suspends all grants", method_witness },
         { "GateOff", METHOD_OPEN, "", "", "Stop answering providers", method_gate_off },
         { "Show", METHOD_READING, "kinds: []string, from: ?string, to: ?string, format: string", "outputFd: ?int, complete: ?bool, rows: ?int",
           "Records of some days", method_show },
         { "Export", METHOD_READING, "format: string", "outputFd: ?int, complete: ?bool, rows: ?int", "All records, with everything in them", method_export },
+        { "Backup", METHOD_READING, "", "outputFd: ?int, bytes: int, complete: ?bool", "Everything as it lies on the disk, encrypted, with the key slots of today", method_backup },
+        { "Check", METHOD_READING, "", "whole: bool, records: object, entries: int, grants: int, altered: int", "Read all there is and see that it fits together", method_check },
         { "Preview", METHOD_READING, "provider: string, format: string", "outputFd: ?int, grant: ?object, verdict: ?string, complete: ?bool, rows: ?int",
           "What a provider would get now, by the real path", method_preview },
         { "ListGrants", METHOD_READING, "", "grants: []object", "All grants, oldest first", method_list_grants },
@@ -40,12 +43,13 @@ const Method methods[] = {
           "records: int, moved: int, kinds: object, shifts: []object, firstDay: ?string, lastDay: ?string, ambiguous: int, skipped: int",
           "What would move if a zone were another", method_check_timezone },
         { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
-        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
+        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
         { "Grant", METHOD_WIDENING,
           "provider: string, preset: string, forS: ?int, lastDays: ?int, from: ?string, to: ?string, newer: ?bool, detail: ?string, kinds: ?[]string, identity: ?string, "
           "freeText: ?bool, uses: ?int, purpose: ?string, urls: ?[]string, dryRun: ?bool",
           "jwt: ?string, grant: object, words: string, text: string", "Let a provider see something, for a time", method_grant },
+        { "Resume", METHOD_WIDENING, "provider: ?string, all: ?bool", "resumed: int", "Let suspended grants count again", method_resume },
         { "GateOn", METHOD_WIDENING, "listen: string, external: ?string", "address: string, urls: []string, pins: []string", "Answer providers", method_gate_on },
         { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, where no period says another", method_set_timezone },
         { "AddTimezone", METHOD_WIDENING, "timezone: string, from: string", "", "The zone that the devices' clocks show from a day on", method_add_timezone },
@@ -125,7 +129,9 @@ static void add_open_state(const Manager *manager, json_t *status) {
         PolicyNow now = wallet_now(wallet);
         uint64_t counts[N_RECORD_KINDS];
         json_t *records = json_object(), *gate, *urls = json_array();
-        json_int_t n_active = 0;
+        json_int_t n_active = 0, n_suspended = 0;
+        cleanup(freep) char *epoch_by = NULL;
+        size_t n;
         char day[CLOCK_TEXT_SIZE];
         int64_t first, last;
         bool any;
@@ -140,8 +146,13 @@ static void add_open_state(const Manager *manager, json_t *status) {
                 clock_format_day(day, (int32_t) (last / POLICY_DAY_MS));
                 (void) json_object_set_new(status, "lastDay", json_string(day));
         }
-        for (size_t i = 0; i < grants_n(wallet->grants); i++)
+        for (size_t i = 0; i < grants_n(wallet->grants); i++) {
+                const PolicyGrant *policy = &grants_at(wallet->grants, i)->policy;
+
                 n_active += grant_is_active(grants_at(wallet->grants, i), now);
+                n_suspended += policy->suspended && !policy->revoked && !policy->expired;
+        }
+        (void) json_object_set_new(status, "suspended", json_integer(n_suspended));
         (void) json_object_set_new(status, "grants", json_integer(n_active));
         for (size_t i = 0; i < wallet->n_urls; i++)
                 (void) json_array_append_new(urls, json_string(wallet->urls[i]));
@@ -154,6 +165,8 @@ static void add_open_state(const Manager *manager, json_t *status) {
         (void) json_object_set_new(status, "timezone", json_string(wallet->zone));
         (void) json_object_set_new(status, "altered", json_integer((json_int_t) wallet->n_altered));
         (void) json_object_set_new(status, "checkpoint", json_string(consent_ledger_checkpoint(wallet->consent)));
+        if (consent_setting_get(wallet->consent, "ledger-epoch-by", &epoch_by, &n) == 0)
+                (void) json_object_set_new(status, "epochBy", json_string(epoch_by));
         (void) json_object_set_new(status, "clockBehind", json_boolean(now.clock_behind));
 }
 

@@ -625,6 +625,15 @@ int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cur
         return 0;
 }
 
+int records_check_rest(Records *records) {
+        static const char *const counts[] = { "SELECT count(*) FROM again", "SELECT count(*) FROM rejected", "SELECT count(*) FROM sources", "SELECT count(*) FROM imports" };
+        int r = 0;
+
+        for (size_t i = 0; i < N_ELEMENTS(counts) && r == 0; i++)
+                r = db_execute(records->db, counts[i]);
+        return r;
+}
+
 void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]) {
         for (unsigned i = 0; i < N_RECORD_KINDS; i++)
                 ret[i] = records->visible.kinds[i].n_inserted;
@@ -642,6 +651,26 @@ int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, 
                 *ret_last_local_ms = range.last_local_ms;
         }
         return 0;
+}
+
+int records_hold(Records *records, uint64_t *ret_n_bytes) {
+        int r = 0;
+
+        if (db_in_transaction(records->db)) /* rejected rows of the running import */
+                r = records_commit(records, &records->stats);
+        return r != 0 ? r : db_hold(records->db, ret_n_bytes);
+}
+
+void records_release(Records *records) {
+        db_release(records->db);
+}
+
+int records_copy(Records *records, uint64_t at, void *ret, size_t n) {
+        return db_copy(records->db, at, ret, n);
+}
+
+bool records_must_wait(const Records *records) {
+        return db_log_is_long(records->db);
 }
 
 void records_release_memory(Records *records) {

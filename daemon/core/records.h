@@ -135,9 +135,20 @@ typedef struct RecordsCursor {
 must_check int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cursor, size_t n_max,
                             int (*each)(const Record *record, void *userdata), void *userdata);
 
+/** records_check_rest() - read what records_read() does not come by. Return: 0; RECORDS_E_KEY: damaged. About 10 ms */
+must_check int records_check_rest(Records *records);
 /** records_count() - visible records per kind; held in memory and kept up to date by finish; @ret[kind] */
 void records_count(const Records *records, uint64_t ret[static N_RECORD_KINDS]);
 /** records_range() - earliest and latest local_ms of all visible records; false when there are none */
 must_check int records_range(Records *records, bool *ret_any, int64_t *ret_first_local_ms, int64_t *ret_last_local_ms);
+/*
+ * A copy of the file's encrypted pages, as of records_hold(), while all else goes on: db.h. One at a time.
+ */
+must_check int records_hold(Records *records, uint64_t *ret_n_bytes);
+void records_release(Records *records);
+must_check int records_copy(Records *records, uint64_t at, void *ret, size_t n);
+/** records_must_wait() - an import should wait until records_release(): the log is long enough */
+bool records_must_wait(const Records *records);
+
 /** records_release_memory() - give page caches back after bulk work */
 void records_release_memory(Records *records);

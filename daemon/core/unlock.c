@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "daemon/common/recovery.h"
+#include "epoch.h"
 #include "gate.h"
 #include "kdf.h"
 #include "manager.h"
@@ -110,6 +111,17 @@ static const char *wallet_reason(int r) {
         }
 }
 
+static const char *epoch_reason(int r) {
+        switch (r) {
+        case EPOCH_E_FOREIGN:
+                return "This state directory was restored from a file that this wallet did not write. Restore the backup again, from the file that carewallet backup wrote.";
+        case EPOCH_E_FULL:
+                return "This wallet is an older state of itself, and that must be written down before it opens: the disk is full. Make room and try again.";
+        default:
+                return "What was restored could not be read. The journal says more.";
+        }
+}
+
 /* --- Unlock --- */
 
 /* The answer to a wrong try waits, by a timer; tries of the same user in the meantime are answered at once, and not made. */
@@ -169,6 +181,7 @@ static void unlocked(Unlocking *unlocking) {
         cleanup(freep) char *seen = NULL;
         json_t *unknown = json_array();
         unsigned n_applied = 0;
+        bool old_keys;
         Call *call;
         size_t n;
         int r;
@@ -193,7 +206,8 @@ static void unlocked(Unlocking *unlocking) {
                         return;
                 }
                 r = consent_setting_get(unlocking->wallet->consent, "slots-generation", &seen, &n);
-                if (r == 0 && n == 8 && get_le64((const uint8_t *) seen) > manager->slots.generation && !unlocking->insist) {
+                old_keys = r == 0 && n == 8 && get_le64((const uint8_t *) seen) > manager->slots.generation;
+                if (old_keys && !unlocking->insist) {
                         json_decref(unknown);
                         fail_refused(unlocking, "The slot file is older than the one that this wallet has seen: somebody put an old file back. "
                                                 "If that was you, unlock with --insist.");
@@ -202,6 +216,13 @@ static void unlocked(Unlocking *unlocking) {
                 if (manager->slots.n_copies < 2)
                         (void) fold(slots_store(&manager->slots, manager->config.state_dir_fd, unlocking->root));
                 manager->wallet = take_ptr(unlocking->wallet);
+                r = epoch_check(manager, call_string(unlocking->call, "seen"), old_keys);
+                if (r != 0) {
+                        manager->wallet = wallet_close(manager->wallet);
+                        json_decref(unknown);
+                        fail_refused(unlocking, epoch_reason(r));
+                        return;
+                }
                 r = manager_opened(manager, &n_applied, unknown);
                 if (r != 0) {
                         manager->wallet = wallet_close(manager->wallet);

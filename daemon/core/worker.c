@@ -99,6 +99,18 @@ static int on_silence(sd_event_source *source, uint64_t time_us, void *userdata)
         return 0;
 }
 
+void worker_stand_back(Worker *worker) {
+        (void) sd_event_source_set_priority(worker->from, SD_EVENT_PRIORITY_IDLE);
+}
+
+void worker_pause(Worker *worker, bool pause) {
+        (void) sd_event_source_set_enabled(worker->from, pause ? SD_EVENT_OFF : SD_EVENT_ON);
+        if (worker->silence) {
+                (void) sd_event_source_set_time_relative(worker->silence, worker->silence_us);
+                (void) sd_event_source_set_enabled(worker->silence, pause ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        }
+}
+
 FrameBuffer *worker_out(Worker *worker) {
         return &worker->out;
 }

@@ -38,6 +38,10 @@ Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free)
 /** worker_kill() - and wait until it is gone with its sockets: a millisecond, 20 at most */
 void worker_kill(Worker *worker);
+/** worker_stand_back() - what it says is heard when nothing else waits, in turns with exports: an import must not hold up a revocation */
+void worker_stand_back(Worker *worker);
+/** worker_pause() - do not listen to it for as long. Not from a handler of its frames */
+void worker_pause(Worker *worker, bool pause);
 /** worker_out() - put frames here, then worker_flush() */
 FrameBuffer *worker_out(Worker *worker);
 must_check int worker_flush(Worker *worker);

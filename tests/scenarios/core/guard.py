@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
-OPEN = {'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
+OPEN = {'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
 # Runs one call in a session of its own: a program of the same user that simply asks.
