@@ -130,6 +130,36 @@ static int walk_to(Walk *walk, const Record *place) {
         return walk_next(walk);
 }
 
+/* Which records of a sorted batch have a place that the device's clock had shown before, as far as the wallet knows. */
+static int find_repeats(Records *records, const Record *batch, size_t n_batch, bool *ret) {
+        static const uint8_t first_epoch[2] = { 0 };
+        cleanup(db_resetp) DbStatement *walked = records->from;
+        Walk walk = { .records = records };
+
+        (void) walked;
+
+        for (size_t i = 0; i < n_batch; i++) {
+                Record begin = batch[i];
+                int r;
+
+                memset(begin.identity + IDENTITY_EPOCH_AT, 0, sizeof(begin.identity) - IDENTITY_EPOCH_AT);
+                if (i > 0 && batch[i - 1].kind == begin.kind && batch[i - 1].local_ms == begin.local_ms &&
+                    memcmp(batch[i - 1].identity, begin.identity, IDENTITY_EPOCH_AT) == 0) {
+                        ret[i] = ret[i - 1];
+                        continue;
+                }
+                r = walk_to(&walk, &begin);
+                while (!r && !ret[i] && walk.at_row && walk.row.local_ms == begin.local_ms &&
+                       memcmp(walk.row.identity, begin.identity, IDENTITY_EPOCH_AT) == 0) {
+                        ret[i] = memcmp(walk.row.identity + IDENTITY_EPOCH_AT, first_epoch, sizeof(first_epoch)) != 0;
+                        r = walk_next(&walk);
+                }
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
 /* What becomes of the records of one identity in a batch. */
 typedef struct Settled {
         const Record *write; /* to be stored as what this import says; NULL: nothing is */
@@ -287,6 +317,7 @@ static int import_batch(Records *records, Record *batch, size_t n_batch, Records
         RecordsCounts more = { 0 };
         Stats stats = records->stats;
         Write writes[RECORDS_BATCH_MAX];
+        bool is_repeated[RECORDS_BATCH_MAX] = { false }, changed = false;
         size_t n_writes = 0;
         int r;
 
@@ -301,10 +332,14 @@ static int import_batch(Records *records, Record *batch, size_t n_batch, Records
                         return -EINVAL;
                 batch[i].import = (uint32_t) i;
         }
-        r = records_tell_passes_apart(records, batch, n_batch);
+        qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
+        r = find_repeats(records, batch, n_batch, is_repeated);
+        if (!r)
+                r = records_tell_passes_apart(records, batch, n_batch, is_repeated, &changed);
         if (r)
                 return r;
-        qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
+        if (changed)
+                qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
         for (size_t i = 0; i < n_batch; i++)
                 batch[i].import = records->import;
 

@@ -5,11 +5,11 @@
 
 /*
  * A repeated hour. An export that begins inside it does not know that the clock had shown these times before, so its
- * records have the identities of the first time (daemon/FORMAT.md, "identity"). Records of such an hour are therefore
- * looked for under each epoch, and what is no copy of anything never takes another's place.
+ * records have the identities of the first time (daemon/FORMAT.md, "identity"). Nor does one that begins after a clock was
+ * put back by hand, over hours that no zone repeats. Records of such an hour are therefore looked for under each epoch, and
+ * what is no copy of anything never takes another's place.
  */
 enum {
-        EPOCH_AT = 8,  /* in an identity: daemon/FORMAT.md */
         N_EPOCHS = 32, /* more are left as they come */
 };
 
@@ -24,13 +24,18 @@ typedef struct Passes {
         uint32_t is_same[N_EPOCHS]; /* members that say the same, or more or less of it, bit by bit */
 } Passes;
 
+/* One device's records of a kind and a moment: they stand beside each other. */
+static bool same_place(const Record *a, const Record *b) {
+        return a->kind == b->kind && a->local_ms == b->local_ms && memcmp(a->identity, b->identity, IDENTITY_EPOCH_AT) == 0;
+}
+
 static bool same_but_epoch(const Record *a, const Record *b) {
-        return a->kind == b->kind && a->local_ms == b->local_ms && memcmp(a->identity, b->identity, EPOCH_AT) == 0 &&
-               memcmp(a->identity + EPOCH_AT + 2, b->identity + EPOCH_AT + 2, RECORD_IDENTITY_SIZE - EPOCH_AT - 2) == 0;
+        return same_place(a, b) &&
+               memcmp(a->identity + IDENTITY_ORDINAL_AT, b->identity + IDENTITY_ORDINAL_AT, RECORD_IDENTITY_SIZE - IDENTITY_ORDINAL_AT) == 0;
 }
 
 static unsigned epoch_of(const Record *record) {
-        return get_le16(record->identity + EPOCH_AT);
+        return get_le16(record->identity + IDENTITY_EPOCH_AT);
 }
 
 static uint8_t pass_of(const Record *record) {
@@ -61,7 +66,7 @@ static int find_passes(Records *records, Passes *p) {
         int r;
 
         records_versions_clear(&records->versions);
-        memcpy(begin, place->identity, EPOCH_AT);
+        memcpy(begin, place->identity, IDENTITY_EPOCH_AT);
         db_bind_int(statement, 1, place->kind);
         db_bind_int(statement, 2, place->local_ms);
         db_bind_blob(statement, 3, begin, sizeof(begin));
@@ -74,7 +79,7 @@ static int find_passes(Records *records, Passes *p) {
                         r = records_read_row(records, statement, place->kind, &there);
                 if (r)
                         return r;
-                if (!row || there.local_ms != place->local_ms || memcmp(there.identity, begin, EPOCH_AT) != 0) {
+                if (!row || there.local_ms != place->local_ms || memcmp(there.identity, begin, IDENTITY_EPOCH_AT) != 0) {
                         passes_add(p, records);
                         return 0;
                 }
@@ -124,7 +129,7 @@ static void give_epochs(Passes *p) {
                                 epoch++;
                         if (is_given[i] || epoch >= N_EPOCHS || !is_copy(p, i, epoch))
                                 continue;
-                        put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                        put_le16(p->members[i]->identity + IDENTITY_EPOCH_AT, (uint16_t) epoch);
                         p->given |= UINT32_C(1) << epoch;
                         is_given[i] = true;
                 }
@@ -137,31 +142,36 @@ static void give_epochs(Passes *p) {
                 if (!is_free(p, i, epoch))
                         for (epoch = 0; epoch < N_EPOCHS - 1 && ((p->there | p->given) >> epoch & 1);)
                                 epoch++;
-                put_le16(p->members[i]->identity + EPOCH_AT, (uint16_t) epoch);
+                put_le16(p->members[i]->identity + IDENTITY_EPOCH_AT, (uint16_t) epoch);
                 if (epoch < N_EPOCHS)
                         p->given |= UINT32_C(1) << epoch;
         }
 }
 
-int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch) {
-        uint8_t is_settled[RECORDS_BATCH_MAX] = { 0 };
+int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch, const bool *is_repeated, bool *ret_changed) {
+        bool is_settled[RECORDS_BATCH_MAX] = { false };
 
+        *ret_changed = false;
         for (size_t i = 0; i < n_batch; i++) {
                 Passes p = { 0 };
+                unsigned before[N_EPOCHS];
                 int r;
 
-                if (is_settled[i] || (!pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS))
+                if (is_settled[i] || (!is_repeated[i] && !pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS))
                         continue;
-                for (size_t k = 0; k < n_batch && p.n_members < N_EPOCHS; k++) {
+                for (size_t k = i; k < n_batch && p.n_members < N_EPOCHS && same_place(&batch[i], &batch[k]); k++) {
                         if (is_settled[k] || !same_but_epoch(&batch[i], &batch[k]))
                                 continue;
+                        before[p.n_members] = epoch_of(&batch[k]);
                         p.members[p.n_members++] = &batch[k];
-                        is_settled[k] = 1;
+                        is_settled[k] = true;
                 }
                 r = find_passes(records, &p);
                 if (r)
                         return r;
                 give_epochs(&p);
+                for (size_t k = 0; k < p.n_members; k++)
+                        *ret_changed |= epoch_of(p.members[k]) != before[k];
         }
         return 0;
 }

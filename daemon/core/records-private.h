@@ -133,8 +133,17 @@ bool records_storable(const Record *record);
 
 /** records_commit() - @stats: what the running import will have stored; its row says it, so that a cleanup knows where to look */
 must_check int records_commit(Records *records, const Stats *stats);
-/** records_tell_passes_apart() - give records of an hour that the clock repeats the identities of the ones that they are copies of */
-must_check int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch);
+enum {
+        IDENTITY_EPOCH_AT = 8,
+        IDENTITY_ORDINAL_AT = 10,
+};
+
+/**
+ * records_tell_passes_apart() - give records of an hour that the clock repeats the identities of the ones that they are copies of
+ * @batch:       sorted; not any more where *@ret_changed
+ * @is_repeated: by index: there are records of another epoch, so that one that says nothing of its pass may be of it too
+ */
+must_check int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch, const bool *is_repeated, bool *ret_changed);
 
 /** records_adds_nothing() - whether @more says nothing that @now does not; UTC and offset follow from the time, the zones and the pass */
 bool records_adds_nothing(const Record *now, const Record *more);
