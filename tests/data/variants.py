@@ -25,7 +25,8 @@ COLUMNS = {
         'sensitivity': ('BWZ Insulin Sensitivity (%s/U)', 'glucose'), 'carbs': ('BWZ Carb Input (grams)', 'number'),
         'wizard_bg': ('BWZ BG/SG Input (%s)', 'glucose'), 'correction': ('BWZ Correction Estimate (U)', 'number'),
         'food': ('BWZ Food Estimate (U)', 'number'), 'active': ('BWZ Active Insulin (U)', 'number'), 'status': ('BWZ Status', None),
-        'calibration': ('Sensor Calibration BG (%s)', 'glucose'), 'sg': ('Sensor Glucose (%s)', 'glucose'), 'isig': ('ISIG Value', 'number'),
+        'calibration': ('Sensor Calibration BG (%s)', 'glucose'), 'cancelled': ('Bolus Cancellation Reason', None), 'unabsorbed': ('BWZ Unabsorbed Insulin Total (U)', 'number'),
+        'final': ('Final Bolus Estimate', 'number'), 'sg': ('Sensor Glucose (%s)', 'glucose'), 'isig': ('ISIG Value', 'number'),
         'marker': ('Event Marker', 'marker'), 'number': ('Bolus Number', None), 'source': ('Bolus Source', None),
         'exception': ('Sensor Exception', None), 'new_time': ('New Device Time', 'moment'),
 }
@@ -47,13 +48,12 @@ class Truth:
                 self.start = datetime.datetime(2024, 10, 24) if back else datetime.datetime(2023, 1, 1) + datetime.timedelta(days=r.randrange(900))
                 self.days = 6
                 self.switch = 3 * DAY + 3 * 3600 if back else None  # 03:00 becomes 02:00
-                self.rows = []  # (true second, order, section, group, fields)
-                self.groups = 0
+                self.rows = []  # (true second, order, section, fields)
                 self.live()
                 self.rows.sort(key=lambda row: row[:2])
 
         def add(self, second, section='Pump', **fields):
-                self.rows.append((int(second), len(self.rows), section, self.groups, fields))
+                self.rows.append((int(second), len(self.rows), section, fields))
 
         def live(self):
                 r = self.random
@@ -65,17 +65,14 @@ class Truth:
                         night = self.switch and day == self.switch // DAY
                         steps = sorted(set(r.sample(range(288), 10)) | (set(range(18, 66)) if night else set()))
                         for step in steps:
-                                self.groups += 1
                                 value = min(max(value + r.randrange(-25, 26), 45), 390)
                                 fields = {'sg': value, 'isig': round(value / 5.1, 2)}
                                 self.add(begin + step * 300 + phase, 'Sensor', **r.choices((fields, {'sg': 0, 'isig': 8.1}, {'exception': 'SENSOR_INIT_CODE'}), (30, 1, 1))[0])
                         for _ in range(r.randrange(2, 6)):
-                                self.groups += 1
                                 at = begin + r.randrange(1200, DAY - 2400)
-                                getattr(self, r.choice(('meal', 'finger', 'alarm', 'basal', 'temp', 'suspend', 'set_change', 'note', 'calibrate')))(at, r, value)
+                                getattr(self, r.choice(('meal', 'finger', 'alarm', 'basal', 'temp', 'suspend', 'set_change', 'note', 'calibrate', 'stopped', 'set_clock')))(at, r, value)
                                 number = number % 255 + 1
                                 self.number = number
-                        self.groups += 1
                         self.add(begin, 'Aggregated', bolus='Normal', selected=round(r.uniform(5, 30), 3), delivered=round(r.uniform(5, 30), 3), source='CLOSED_LOOP_AUTO_INSULIN')
 
         number = 1
@@ -91,8 +88,19 @@ class Truth:
                         common.update(bolus='Dual (square part)', bolus_for='1:30:00')
                 else:
                         common.update(bolus='Normal')
+                self.add(at, unabsorbed=-0.25, final=units)
                 self.add(at, selected=units, **common)
                 self.add(at + 60 + (5400 if dual else 0), selected=units, delivered=units, **common)
+
+        def stopped(self, at, r, value):
+                self.number = self.number % 255 + 1
+                units, common = r.randrange(40, 200) * 0.025, {'bolus': 'Normal', 'number': str(self.number)}
+                self.add(at, selected=units, **common)
+                self.add(at + 50 + r.randrange(-2, 3), cancelled='User Request', **common)
+                self.add(at + 50, selected=units, delivered=units / 2, **common)
+
+        def set_clock(self, at, r, value):
+                self.add(at, new_time=at + r.randrange(1, 50))
 
         def finger(self, at, r, value):
                 self.add(at, bg_source='BG_READIN_RECEIVED', bg=value, meter='00000000007')
@@ -133,13 +141,6 @@ class Truth:
 
         def end(self):
                 return self.days * DAY + 2 * 3600
-
-        def group_cut(self, second):
-                """Whether a group is before it: that of its first row."""
-                first = {}
-                for at, _, _, group, _ in self.rows:
-                        first.setdefault(group, at)
-                return {group for group, at in first.items() if at < second}
 
 
 class Variant:
@@ -199,8 +200,11 @@ class Variant:
                 half = ('PM' if when.hour >= 12 else 'AM') if self.time == '12' else ('p. m.' if when.hour >= 12 else 'a. m.')
                 return f'{(when.hour + 11) % 12 + 1:02}:{when:%M:%S} {half}'
 
-        def value(self, name, value):
+        def value(self, name, value, truth):
                 how = COLUMNS[name][1]
+                if how == 'moment':
+                        when = truth.local(value)
+                        return f'{self.day(when)} {self.clock(when)}'
                 if how == 'glucose':
                         return self.glucose(value)
                 if how == 'number':
@@ -217,8 +221,8 @@ class Variant:
         def line(self, cells):
                 return self.delimiter.join(self.cell(cell) for cell in cells)
 
-        def bytes(self, truth, begin=None, end=None, groups=None):
-                """The export of what happened from @begin to before @end (true seconds), or of some groups."""
+        def bytes(self, truth, begin=None, end=None):
+                """The export of what happened from @begin to before @end (true seconds)."""
                 r = self.random = random.Random(self.seed)
                 names = list(COLUMNS)
                 order = ['date', 'time', *names] + (['new'] if self.new_column else [])
@@ -231,17 +235,16 @@ class Variant:
                 lines = [line.format(d=self.delimiter) for line in self.preamble]
                 index = 0
                 for section in ('Pump', 'Aggregated', 'Sensor'):
-                        rows = [row for row in truth.rows if row[2] == section and (begin is None or row[0] >= begin) and (end is None or row[0] < end) and
-                                (groups is None or row[3] in groups)]
+                        rows = [row for row in truth.rows if row[2] == section and (begin is None or row[0] >= begin) and (end is None or row[0] < end)]
                         title = ['-------', MODEL, 'Sensor' if section == 'Sensor' else 'Pump', SERIAL,
                                  'Aggregated Auto Insulin Data' if section == 'Aggregated' else '-------']
                         lines.append(self.delimiter.join(title + [''] * (len(header) - 4 if self.is_padded else 0)))
                         front = [''] if self.index_in_front else []
                         lines.append(self.line([*front, 'Index', *header]))
-                        for at, _, _, _, fields in reversed(rows):
+                        for at, _, _, fields in reversed(rows):
                                 when = truth.local(at)
                                 cells = {'date': self.day(when), 'time': self.clock(when)}
-                                cells.update((name, self.value(name, value)) for name, value in fields.items())
+                                cells.update((name, self.value(name, value, truth)) for name, value in fields.items())
                                 front = [str(index)] if self.index_in_front else []
                                 lines.append(self.line([*front, self.digits(index, 5), *(cells.get(name, '') for name in order)]))
                                 index += 1

@@ -172,7 +172,7 @@ static void add_time(Survey *survey, const Scanner *scanner) {
         if ((local_ms >= day_2016 - 7 * day_ms && local_ms < day_2016) ||
             (local_ms >= day_2016 + day_ms && local_ms < day_2016 + 8 * day_ms))
                 survey->has_january_2016 = true;
-        if (survey->newest_ms[section] == 0 || local_ms < survey->oldest_ms[section])
+        if (!survey_is_unset(survey, local_ms) && (survey->oldest_ms[section] == 0 || local_ms < survey->oldest_ms[section]))
                 survey->oldest_ms[section] = local_ms;
         if (local_ms > survey->newest_ms[section])
                 survey->newest_ms[section] = local_ms;

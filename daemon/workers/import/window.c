@@ -264,7 +264,7 @@ static int compare_members(const void *a, const void *b, void *userdata) {
 
 /* Why a part that has found no anchor is no record; NULL when it is one. */
 static const char *no_record(const Slot *slot) {
-        int64_t wait_ms = (INT64_C(3600) + slot->duration_s) * 1000;
+        int64_t wait_ms = (INT64_C(3600) + slot->duration_s) * 1000, edge_ms = rules[DRAFT_BOLUS_CANCELLED].to_s * INT64_C(1000);
 
         if (slot->is_extra)
                 return NULL;
@@ -272,6 +272,8 @@ static const char *no_record(const Slot *slot) {
                 return "part of a bolus estimate that is not in this export";
         if (slot->role == DRAFT_METER_ECHO && slot->record.local_ms - slot->oldest_ms <= rules[DRAFT_METER_ECHO].to_s * INT64_C(1000))
                 return "accepts a meter reading from before the first row of this export; an earlier one has the reading";
+        if (slot->role == DRAFT_BOLUS_CANCELLED && (slot->record.local_ms - slot->oldest_ms <= edge_ms || slot->newest_ms - slot->record.local_ms <= edge_ms))
+                return "why a bolus was ended that is not in this export; an earlier or a later one has it";
         if (slot->role == DRAFT_BOLUS_SELECTED && slot->record.local_ms + wait_ms > slot->newest_ms)
                 return "a bolus that was just selected: its delivery is not in this export; a later one will have it";
         return NULL;

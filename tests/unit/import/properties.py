@@ -105,7 +105,7 @@ def files_that_overlap_are_the_whole_in_any_order(store, r, truth):
         expected = base(store, truth, zone)
         n = r.randrange(2, 5)
         cuts = [r.randrange(DAY, truth.end() - DAY) for _ in range(n - 1)]
-        among = [at for at, _, _, _, fields in truth.rows if DAY < at < truth.end() - DAY and ('bg_source' in fields or 'selected' in fields)]
+        among = [at for at, _, _, fields in truth.rows if DAY < at < truth.end() - DAY and ('bg_source' in fields or 'selected' in fields)]
         if among and r.random() < 0.5:  # between the rows of one event
                 cuts[0] = r.choice(among) + r.randrange(0, 2)
         cuts.sort()
