@@ -13,6 +13,20 @@ static bool find(const Option *options, const char *name, size_t n_name, size_t 
         return false;
 }
 
+size_t arguments_leading(const Option *options, char *const *argv, size_t n) {
+        size_t i = 0;
+
+        while (i < n && strncmp(argv[i], "--", 2) == 0) {
+                const char *name = argv[i] + 2, *equals = strchr(name, '=');
+                size_t at;
+
+                if (!find(options, name, equals ? (size_t) (equals - name) : strlen(name), &at))
+                        break;
+                i += options[at].argument && !equals ? 2 : 1;
+        }
+        return i < n ? i : n;
+}
+
 int arguments_parse(const Option *options, const Option *common, char **argv, size_t n, Arguments *ret,
                     char ret_wrong[static 256]) {
         Arguments arguments = {.operand = (const char **) argv};

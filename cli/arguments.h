@@ -26,6 +26,9 @@ typedef struct Arguments {
         size_t n_operands;
 } Arguments;
 
+/** arguments_leading() - how many of @argv, from its beginning, are options of this table and their arguments */
+size_t arguments_leading(const Option *options, char *const *argv, size_t n);
+
 /**
  * arguments_parse() - take @argv apart; options and operands may be mixed, "--" ends the options, the last of equal ones counts
  * @ret_wrong: what is wrong, on ARGUMENTS_E_USAGE

@@ -5,18 +5,18 @@
 #include <inttypes.h>
 #include <locale.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <sodium.h>
 #include <stdarg.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "parse.h"
 #include "passphrase.h"
+#include "places.h"
 #include "policy/record.h"
 
 enum { /* indices in the table below */
         COMMON_SOCKET,
+        COMMON_WALLET,
         COMMON_JSON,
         COMMON_PASSPHRASE_FD,
         COMMON_STATE_DIR,
@@ -24,6 +24,7 @@ enum { /* indices in the table below */
 
 const Option cli_common_options[] = {
         [COMMON_SOCKET] = {"socket", "PATH", "where the daemon listens (else CAREWALLET_SOCKET, else the usual places)", NULL},
+        [COMMON_WALLET] = {"wallet", "NAME", "which of your wallets, as carewallet wallets lists them (else CAREWALLET_WALLET)", NULL},
         [COMMON_JSON] = {"json", NULL, "for programs: JSON instead of text", NULL},
         [COMMON_PASSPHRASE_FD] = {"passphrase-fd", "N", "read the passphrase from this descriptor when it is needed", NULL},
         [COMMON_STATE_DIR] = {"state-dir", "DIR", "the daemon's, to revoke while it does not run", NULL},
@@ -187,32 +188,26 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
 
 /* --- connection --- */
 
-static bool exists(const char *path) {
-        struct stat st;
-
-        return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
 static int find_socket(Cli *cli) {
-        const char *given = cli->arguments.common[COMMON_SOCKET], *runtime = getenv("XDG_RUNTIME_DIR");
-        const struct passwd *user;
-        char other[sizeof(cli->socket)] = "";
-        int n = 0;
+        const char *given = cli->arguments.common[COMMON_SOCKET], *wallet = cli->arguments.common[COMMON_WALLET];
 
-        if (!given)
+        if (given && wallet)
+                return cli_usage(cli, "--socket or --wallet, not both.");
+        if (!given && !wallet) {
                 given = getenv("CAREWALLET_SOCKET");
-        if (given && given[0] != '\0')
-                n = snprintf(cli->socket, sizeof(cli->socket), "%s", given);
-        else {
-                user = getpwuid(getuid());
-                if (user)
-                        (void) snprintf(other, sizeof(other), "/run/carewallet/%s/socket", user->pw_name);
-                if (runtime && runtime[0] == '/')
-                        n = snprintf(cli->socket, sizeof(cli->socket), "%s/carewallet/socket", runtime);
-                if (other[0] != '\0' && (n == 0 || (!exists(cli->socket) && exists(other))))
-                        n = snprintf(cli->socket, sizeof(cli->socket), "%s", other);
+                if (given && given[0] == '\0')
+                        given = NULL;
         }
-        if (n <= 0 || (size_t) n >= sizeof(cli->socket))
+        if (!given && !wallet) {
+                wallet = getenv("CAREWALLET_WALLET");
+                if (wallet && wallet[0] == '\0')
+                        wallet = NULL;
+        }
+        if (wallet && !places_is_name(wallet))
+                return cli_usage(cli, "A wallet's name is 1 to %d small letters, digits and hyphens and begins with no hyphen, unlike \"%.64s\". Those that you "
+                                      "have: carewallet wallets.", PLACES_NAME_MAX, wallet);
+        cli->wallet = wallet && strcmp(wallet, PLACES_PLAIN) != 0 ? wallet : NULL;
+        if (given ? (size_t) snprintf(cli->socket, sizeof(cli->socket), "%s", given) >= sizeof(cli->socket) : places_socket(cli->wallet, cli->socket) != 0)
                 return cli_usage(cli, "The path of the daemon's socket is missing or too long: give --socket PATH.");
         return 0;
 }
@@ -231,6 +226,9 @@ int cli_connect(Cli *cli) {
                 return 0;
         case -ENOENT:
         case -ECONNREFUSED:
+                if (cli->wallet)
+                        return cli_fail(cli, EXIT_UNREACHABLE, "The carewalletd of the wallet \"%s\" does not run (nobody listens at %s). Start it: systemctl --user "
+                                                               "start carewalletd@%s.socket. Those that you have: carewallet wallets", cli->wallet, cli->socket, cli->wallet);
                 return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s). Start it: "
                                                        "systemctl --user start carewalletd.socket", cli->socket);
         case -EACCES:
@@ -721,7 +719,7 @@ static void look_again(Cli *cli) {
 static int run(Cli *cli, int argc, char **argv) {
         const char *passphrase_fd, *state_dir;
         char wrong[256];
-        size_t n_words = 0;
+        size_t n_leading, n_words = 0;
         int64_t fd;
         int r;
 
@@ -734,20 +732,24 @@ static int run(Cli *cli, int argc, char **argv) {
                 puts("carewallet " CAREWALLET_VERSION);
                 return EXIT_DONE;
         }
-        if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0) {
+        n_leading = arguments_leading(cli_common_options, argv, (size_t) argc);
+        if (n_leading == (size_t) argc)
+                return cli_usage(cli, "Which verb?");
+        if (strcmp(argv[n_leading], "-h") == 0 || strcmp(argv[n_leading], "--help") == 0) {
                 cli_print_help(stdout, cli->verbs, NULL);
                 return EXIT_DONE;
         }
-
-        cli->verb = cli_find(cli->verbs, argv, (size_t) argc, &n_words);
+        cli->verb = cli_find(cli->verbs, argv + n_leading, (size_t) argc - n_leading, &n_words);
         if (!cli->verb) {
-                bool asks = argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
+                const char *word = argv[n_leading], *next = n_leading + 1 < (size_t) argc ? argv[n_leading + 1] : "";
+                bool asks = strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0;
 
-                if (cli_print_family(asks ? stdout : stderr, cli->verbs, argv[0]))
+                if (cli_print_family(asks ? stdout : stderr, cli->verbs, word))
                         return asks ? EXIT_DONE : EXIT_USAGE;
-                return cli_usage(cli, "There is no verb \"%.64s\".", argv[0]);
+                return cli_usage(cli, "There is no verb \"%.64s\".", word);
         }
 
+        memmove(argv + n_words, argv, n_leading * sizeof(*argv)); /* options before the verb are as good as behind it */
         r = arguments_parse(cli->verb->options, cli_common_options, argv + n_words, (size_t) argc - n_words, &cli->arguments, wrong);
         if (r == ARGUMENTS_E_HELP) {
                 cli_print_help(stdout, cli->verbs, cli->verb);

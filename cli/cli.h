@@ -40,6 +40,7 @@ struct Cli {
         bool json;
         int passphrase_fd; /* -1: not given */
         char socket[256];
+        const char *wallet; /* its name; NULL: the plain one, or by its socket */
         const char *state_dir; /* NULL: not given */
         Client *client;        /* NULL: not connected */
         Memory *memory;        /* NULL: there is none */
@@ -51,7 +52,7 @@ extern const Option cli_common_options[];
 
 extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_completion, verb_export, verb_gate_off, verb_gate_on, verb_grant, verb_grants, verb_help, verb_import,
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_restore, verb_resume, verb_revoke, verb_show,
-        verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock;
+        verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_wallets;
 
 /** cli_main() - all of main() but the table of verbs */
 int cli_main(const Verb *const *verbs, int argc, char **argv);

@@ -9,6 +9,7 @@ static const Verb *const verbs[] = {
         &verb_unlock,
         &verb_lock,
         &verb_status,
+        &verb_wallets,
         &verb_timezone,
         &verb_timezone_add,
         &verb_timezone_remove,

@@ -2,6 +2,8 @@
 
 #include "cli.h"
 
+#include "places.h"
+
 enum {
         WORDS,
 
@@ -62,6 +64,14 @@ static void print_providers(Cli *cli) {
                 puts(message_text(provider, "name", ""));
 }
 
+static void print_wallets(void) {
+        static Place places[PLACES_MAX];
+        size_t n = places_list(places);
+
+        for (size_t i = 0; i < n; i++)
+                puts(places[i].name);
+}
+
 static const Option *find(const Option *option, const char *word) {
         for (; option && option->name && word[0] == '-' && word[1] == '-'; option++)
                 if (strcmp(option->name, word + 2) == 0)
@@ -78,6 +88,13 @@ static void answer(Cli *cli) {
 
         if (n == 0)
                 return;
+        if (n >= 2 && strcmp(words[n - 2], "--wallet") == 0) {
+                print_wallets();
+                return;
+        }
+        n_verb = arguments_leading(cli_common_options, words, n - 1);
+        words += n_verb;
+        n -= n_verb;
         verb = cli_find(cli->verbs, words, n - 1, &n_verb);
         if (!verb) { /* the first word, or the second of a verb that has two */
                 for (const Verb *const *each = cli->verbs; *each; each++) {

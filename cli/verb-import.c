@@ -9,12 +9,16 @@
 
 enum {
         UNIT,
+        MODEL,
+        SERIAL,
 
         REJECTED_SHOWN = 20, /* lines in the report on a terminal */
 };
 
 static const Option options[] = {
         [UNIT] = {"unit", "UNIT", "what the glucose columns are in, whatever they say: mg/dL or mmol/L; a wrong one is dangerous", "mg/dL mmol/L"},
+        [MODEL] = {"model", "NUMBER", "the files are pages of a pump's memory, and this is the pump's model: 522, 723, 554 ...", NULL},
+        [SERIAL] = {"serial", "DIGITS", "and this its serial number: six digits, on its back", NULL},
         {NULL, NULL, NULL, NULL},
 };
 
@@ -140,12 +144,19 @@ void cli_print_report(const json_t *report, const char *path, int64_t id) {
                                        output_number(number, n_rejected - REJECTED_SHOWN));
                         break;
                 }
-                output_say(stdout, 4, "line %lld: %s", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
+                if (message_int(value, "line", 0) > 0) /* else the reason says where */
+                        output_say(stdout, 4, "line %lld: %s", (long long) message_int(value, "line", 0), message_text(value, "reason", "?"));
+                else
+                        output_say(stdout, 4, "%s", message_text(value, "reason", "?"));
         }
 }
 
 /* Return: 0, EXIT_PARTLY, EXIT_REFUSED: the next file may do better; anything else ends the import. */
-static int import_file(Cli *cli, const char *path, const char *unit, json_t *reports) {
+static int import_file(Cli *cli, const char *path, json_t *reports) {
+        static const struct {
+                unsigned option;
+                const char *name;
+        } passed[] = {{UNIT, "glucoseUnit"}, {MODEL, "model"}, {SERIAL, "serial"}};
         cleanup(close_fdp) int fd = -1;
         cleanup(reply_done) Reply reply = {0};
         json_t *parameters, *report;
@@ -162,8 +173,9 @@ static int import_file(Cli *cli, const char *path, const char *unit, json_t *rep
                 return refuse(cli, reports, cleaned_path, wrong);
 
         parameters = json_pack("{s:i, s:s}", "fileFd", 0, "name", cleaned);
-        if (unit)
-                (void) json_object_set_new(parameters, "glucoseUnit", json_string(unit));
+        for (size_t i = 0; i != N_ELEMENTS(passed); i++)
+                if (cli_option(cli, passed[i].option))
+                        (void) json_object_set_new(parameters, passed[i].name, json_string(cli_option(cli, passed[i].option)));
 
         progress_begin(&progress);
         r = cli_ask(cli, "Import", parameters, true, &fd, 1, &reply);
@@ -197,6 +209,10 @@ static int import_file(Cli *cli, const char *path, const char *unit, json_t *rep
         return message_int(report, "rejectedCount", (int64_t) json_array_size(json_object_get(report, "rejected"))) > 0 ? EXIT_PARTLY : 0;
 }
 
+static bool are_digits(const char *text, size_t n) {
+        return !text || (strlen(text) == n && strspn(text, "0123456789") == n);
+}
+
 static int run(Cli *cli) {
         cleanup(json_decrefp) json_t *reports = json_array();
         const char *unit = cli_option(cli, UNIT), *path;
@@ -204,9 +220,13 @@ static int run(Cli *cli) {
 
         if (unit && strcmp(unit, "mg/dL") != 0 && strcmp(unit, "mmol/L") != 0)
                 return cli_usage(cli, "--unit is mg/dL or mmol/L.");
+        if (!are_digits(cli_option(cli, MODEL), 3))
+                return cli_usage(cli, "--model is the three digits of a pump's model, such as 723.");
+        if (!are_digits(cli_option(cli, SERIAL), 6))
+                return cli_usage(cli, "--serial is the six digits of a pump's serial number; they are on its back.");
 
         for (size_t i = 0; (path = cli_operand(cli, i)); i++) {
-                r = import_file(cli, path, unit, reports);
+                r = import_file(cli, path, reports);
                 if (r != EXIT_DONE && r != EXIT_PARTLY && r != EXIT_REFUSED)
                         break;
                 if (r == EXIT_REFUSED || result == EXIT_DONE)
@@ -229,10 +249,11 @@ const Verb verb_import = {
         .operands = "FILE...",
         .n_min = 1,
         .n_max = SIZE_MAX,
-        .summary = "Take records from CareLink exports (CSV) into the wallet",
+        .summary = "Take records from CareLink exports (CSV), or a pump's memory, into the wallet",
         .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the "
                 "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole (exit status 1) "
-                "and the others are imported. With --json an array with one report a file.",
+                "and the others are imported. Pages of a pump's memory (binary, or as hex digits; the glucose pages' sensor currents behind "
+                "each) need --model and --serial; the trace that carewallet pull --save-trace wrote does not. With --json an array with one report a file.",
         .options = options,
         .run = run,
 };

@@ -11,11 +11,12 @@ static const Option options[] = {
         {NULL, NULL, NULL, NULL},
 };
 
-static void print_wallet(const json_t *status) {
+static void print_wallet(const Cli *cli) {
+        const json_t *status = cli->status;
         const char *timezone = message_text(status, "timezone", NULL);
         bool is_made = message_bool(status, "initialized"), is_open = is_made && !message_bool(status, "locked");
 
-        output_row(stdout, "Wallet", "%s%s%s%s%s", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
+        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
                    unpaint(stdout), timezone ? ", devices' time zone " : "", timezone ? timezone : "");
 }
 
@@ -143,7 +144,7 @@ static int run(Cli *cli) {
         if (cli->json)
                 return cli_print_json(cli, cli->status);
 
-        print_wallet(cli->status);
+        print_wallet(cli);
         print_contents(cli->status);
         print_since(cli);
         print_warnings(cli->status);

@@ -279,6 +279,8 @@ int frame_put_import_request(FrameBuffer *buffer, const FrameImportRequest *requ
         put_u64(&w, (uint64_t) request->now_utc_ms);
         put_u8(&w, request->glucose_unit);
         put_member(&w, request->zones);
+        put_member(&w, request->model);
+        put_member(&w, request->serial);
         return written(&w);
 }
 
@@ -623,6 +625,12 @@ static bool zones_valid(const char *zones) {
         return n > 0 && zones[n] == '\0' && zones[0] != '/' && !strstr(zones, "=/");
 }
 
+static bool digits_valid(const char *text, size_t n_digits) {
+        size_t n = strspn(text, "0123456789");
+
+        return text[n] == '\0' && (n == n_digits || n == 0);
+}
+
 int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, size_t n_payload) {
         Reader r = {payload, n_payload, false};
         FrameImportRequest request = {0};
@@ -631,11 +639,13 @@ int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, si
         request.now_utc_ms = (int64_t) get_u64(&r);
         request.glucose_unit = get_u8(&r);
         get_member(&r, request.zones);
+        get_member(&r, request.model);
+        get_member(&r, request.serial);
         if (got(&r, request.version == FRAME_VERSION && request.now_utc_ms >= RECORD_TIME_MIN_MS &&
                             request.now_utc_ms < RECORD_TIME_MAX_MS &&
                             (request.glucose_unit == RECORD_UNIT_NONE || request.glucose_unit == RECORD_UNIT_MG_DL ||
                              request.glucose_unit == RECORD_UNIT_MMOL_L) &&
-                            zones_valid(request.zones)) != 0)
+                            zones_valid(request.zones) && digits_valid(request.model, 3) && digits_valid(request.serial, 6)) != 0)
                 return FRAME_E_FORMAT;
         *ret = request;
         return 0;

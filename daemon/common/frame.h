@@ -33,7 +33,7 @@ typedef enum FrameType {
         FRAME_IMPORT_REQUEST = 0x0201,  /* FrameImportRequest */
         FRAME_IMPORT_SOURCE = 0x0202,   /* FrameImportSource; before the first record that names it */
         FRAME_IMPORT_RECORD = 0x0203,   /* u32 line, record */
-        FRAME_IMPORT_REJECTED = 0x0204, /* u32 line, text reason, text row (cut to 1,024 bytes) */
+        FRAME_IMPORT_REJECTED = 0x0204, /* u32 line (0: the reason says where), text reason, text row (cut to 1,024 bytes) */
         FRAME_IMPORT_NOTE = 0x0205,     /* text: what the patient should know of this file */
         FRAME_IMPORT_PROGRESS = 0x0206, /* u64 bytes done, u64 bytes in all; at most every 256 KiB of input */
         FRAME_IMPORT_END = 0x0207,      /* FrameImportEnd */
@@ -53,7 +53,7 @@ typedef enum FrameType {
         FRAME_GATE_READY = 0x0312,   /* text address that was bound, such as 127.0.0.1:8443 */
         FRAME_GATE_FAILED = 0x0313,  /* text: why the gate can't listen */
         FRAME_GATE_REQUEST = 0x0314, /* FrameGateRequest */
-        FRAME_GATE_MORE = 0x0315,    /* u64 request: the last chunk has been taken */
+        FRAME_GATE_MORE = 0x0315,    /* u64 request: there is room for the next chunk, the one behind what is being sent */
         FRAME_GATE_CLOSED = 0x0316,  /* u64 request, u64 body bytes handed to the network, u8 whole: last frame of a request */
         FRAME_GATE_RESET_DONE = 0x0317, /* u64 grant, u32 connections reset */
         FRAME_GATE_STRANGERS = 0x0318, /* u32 requests refused by the gate itself since the last such frame; at most one a minute */
@@ -93,7 +93,9 @@ typedef struct FrameImportRequest {
         uint32_t version;     /* FRAME_VERSION */
         int64_t now_utc_ms;   /* rows from more than a day after it are rejected */
         uint8_t glucose_unit; /* 0: as the column says; else RecordUnit: the patient's explicit override */
-        char zones[1024];     /* IANA name, and periods of others: zones.h; text in the frame */
+        char zones[1024];     /* IANA name, and periods of others: zones.h; text in the frame, as are the next two */
+        char model[8];        /* of a pump, three digits, and its serial number, six: whose memory the file holds; "" where it is */
+        char serial[8];       /* no such file, or the patient did not say */
 } FrameImportRequest;
 
 typedef struct FrameImportSource {

@@ -286,6 +286,16 @@ static void on_ended(WorkerEnd why, void *userdata) {
                                               : "The import worker sent something that is no record. Nothing of this file is kept.");
 }
 
+/* Digits of a pump, where the patient said them. */
+static bool take_digits(const Call *call, const char *name, size_t n_digits, char *ret) {
+        const char *text = call_string(call, name);
+
+        if (text && (strlen(text) != n_digits || strspn(text, "0123456789") != n_digits))
+                return false;
+        memcpy(ret, text ? text : "", text ? n_digits + 1 : 1);
+        return true;
+}
+
 int method_import(Call *call, void *userdata) {
         static const WorkerEvents events = { .frame = on_frame, .ended = on_ended };
         Manager *manager = userdata;
@@ -304,6 +314,10 @@ int method_import(Call *call, void *userdata) {
                 request.glucose_unit = RECORD_UNIT_MMOL_L;
         else if (unit)
                 return call_invalid(call, "glucoseUnit");
+        if (!take_digits(call, "model", 3, request.model))
+                return call_invalid(call, "model");
+        if (!take_digits(call, "serial", 6, request.serial))
+                return call_invalid(call, "serial");
         request.now_utc_ms = wallet_now(manager->wallet).utc_ms;
         memcpy(request.zones, manager->wallet->zones_spec, sizeof(request.zones));
 

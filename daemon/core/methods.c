@@ -43,7 +43,7 @@ const Method methods[] = {
           "records: int, moved: int, kinds: object, shifts: []object, firstDay: ?string, lastDay: ?string, ambiguous: int, skipped: int",
           "What would move if a zone were another", method_check_timezone },
         { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
-        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
+        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
         { "Grant", METHOD_WIDENING,
           "provider: string, preset: string, forS: ?int, lastDays: ?int, from: ?string, to: ?string, newer: ?bool, detail: ?string, kinds: ?[]string, identity: ?string, "

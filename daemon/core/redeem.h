@@ -46,7 +46,7 @@ DEFINE_CLEANUP(Redeem *, redeem_free)
  * (EdDSA or Ed25519), jwk equal to that key, htm, htu, nonce (this or the last period), jti not seen in these periods, ath for resources.
  */
 must_check int redeem_request(Redeem *redeem, const FrameGateRequest *request, PolicyNow now, int64_t monotonic_ms, FrameBuffer *out);
-/** redeem_more() - the last chunk was taken: make the next (at most 64 KiB, a fresh decide, a fresh query) */
+/** redeem_more() - the gate has room for a chunk behind the one that it sends: make it (at most 64 KiB, a fresh decide, a fresh query) */
 must_check int redeem_more(Redeem *redeem, uint64_t request, PolicyNow now, FrameBuffer *out);
 /** redeem_closed() - the gate is done with a request; appends release-ended for a stream (inside a transaction) */
 must_check int redeem_closed(Redeem *redeem, uint64_t request, uint64_t n_sent, bool whole, PolicyNow now);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* carewallet-import: one request in, the records of the CSV file at descriptor 3 out, exit. */
+/* carewallet-import: one request in, the records of the file at descriptor 3 out, exit. */
 
 #include "daemon/common/frame.h"
 #include "daemon/common/lockdown.h"
 #include "daemon/common/probe.h"
+#include "daemon/workers/usb/pages.h"
 #include "sink.h"
 
 enum {
@@ -61,6 +62,8 @@ static int run(void) {
                 (void) snprintf(refusal, sizeof(refusal), "A time zone of the wallet (%.200s) is not known on this machine. "
                                 "Install the tzdata package, or set another zone.", request.zones);
                 r = IMPORT_E_REFUSED;
+        } else if (pages_is(FILE_FD, &request)) {
+                r = pages_run(FILE_FD, &request, zones, &sink, &end, refusal);
         } else {
                 r = import_run(FILE_FD, &request, zones, &sink, &end, refusal);
         }

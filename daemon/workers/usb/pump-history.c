@@ -533,7 +533,7 @@ static int map_time(Map *m, const Rule *rule) {
         r = put(m, draft);
         pump_mark_unset(m->pump, e->local_ms, after->local_ms);
         m->at++;
-        if (r == 0 && after->local_ms < e->local_ms)
+        if (r == 0 && after->local_ms <= e->local_ms - 60000)
                 r = pump_note(m->pump, "The pump's clock was put back by %lld minutes on %s: the UTC times of records from these minutes are not certain.",
                               (long long) (e->local_ms - after->local_ms) / 60000, day);
         return r;
@@ -725,12 +725,15 @@ static const Rule rules[256] = {
 
 static int report_end(Pump *pump, int walked, const PumpPage *page, size_t at) {
         const uint8_t *rest = page->bytes + at;
+        size_t n = PARADIGM_HISTORY_END - at;
 
+        while (n && rest[n - 1] == 0)
+                n--;
         if (walked == PARADIGM_HISTORY_E_UNKNOWN)
-                return pump_reject(pump, page->number, rest, PARADIGM_PAGE_SIZE - at,
+                return pump_reject(pump, page->number, rest, n,
                                    "history page %u, byte %zu: record type %02x is not known, nor what follows it", page->number, at, rest[0]);
         if (walked == PARADIGM_HISTORY_E_DAMAGED)
-                return pump_reject(pump, page->number, rest, PARADIGM_PAGE_SIZE - at,
+                return pump_reject(pump, page->number, rest, n,
                                    "history page %u, byte %zu: a record is damaged; what follows it was not read", page->number, at);
         return 0;
 }

@@ -9,7 +9,7 @@
 enum {
         ITEMS_STEP = 4096,
         SCRATCH = 8192,
-        ROW_BYTES_MAX = 160, /* of a rejected page: as hex in the report; all of it is in the trace */
+        ROW_BYTES = 512, /* of what is rejected, in one row: twice as many hex digits, the most that is kept of one */
         DAY_MS = 24 * 60 * 60 * 1000,
 };
 
@@ -98,18 +98,32 @@ const ParadigmModel *pump_model(const Pump *pump) {
 
 /* --- saying what is wrong --- */
 
+int pump_report(const ImportSink *sink, unsigned page, const char *reason, const uint8_t *bytes, size_t n, uint32_t *ret_n_rejected) {
+        char row[ROW_BYTES * 2 + 1] = "", text[256];
+        size_t at = 0;
+        int r;
+
+        do {
+                size_t n_row = n - at < ROW_BYTES ? n - at : ROW_BYTES;
+
+                for (size_t i = 0; i != n_row; i++)
+                        (void) snprintf(row + 2 * i, 3, "%02x", bytes[at + i]);
+                (void) snprintf(text, sizeof(text), "%s%s", reason, at ? " (its next bytes)" : "");
+                (*ret_n_rejected)++;
+                r = sink->rejected(sink->userdata, page, text, row, 2 * n_row);
+                at += n_row;
+        } while (r == 0 && at < n);
+        return r;
+}
+
 int pump_reject(Pump *pump, unsigned page, const uint8_t *bytes, size_t n, const char *format, ...) {
-        char reason[192], row[ROW_BYTES_MAX * 2 + 1] = "";
-        size_t n_row = n < ROW_BYTES_MAX ? n : ROW_BYTES_MAX;
+        char reason[192];
         va_list args;
 
         va_start(args, format);
         (void) vsnprintf(reason, sizeof(reason), format, args);
         va_end(args);
-        for (size_t i = 0; i != n_row; i++)
-                (void) snprintf(row + 2 * i, 3, "%02x", bytes[i]);
-        pump->n_rejected++;
-        return pump->sink->rejected(pump->sink->userdata, page, reason, row, 2 * n_row);
+        return pump_report(pump->sink, page, reason, bytes, n, &pump->n_rejected);
 }
 
 int pump_note(Pump *pump, const char *format, ...) {

@@ -54,6 +54,11 @@ void pump_expect_history(Pump *pump, unsigned n_pages);
 must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig);
 
 /**
+ * pump_report() - tell a sink what could not be read: all of its bytes, as hex, in as many rows as they need
+ * @ret_n_rejected: counted up by those
+ */
+must_check int pump_report(const ImportSink *sink, unsigned page, const char *reason, const uint8_t *bytes, size_t n, uint32_t *ret_n_rejected);
+/**
  * pump_finish() - give out the source and all records, sorted by kind and time, and count them in @end
  *
  * What could not be read is rejected with the page, the byte and the bytes from there on. Return: 0; -ENOMEM; what the

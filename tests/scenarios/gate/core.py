@@ -220,9 +220,15 @@ class Client:
                 self.send('\r\n'.join(lines).encode() + b'\r\n\r\n' + body)
 
         def fill(self):
-                data = self.tls.recv(65536)
-                self.buffer += data
-                return len(data)
+                for tries_left in reversed(range(20)):
+                        try:
+                                data = self.tls.recv(65536)
+                                self.buffer += data
+                                return len(data)
+                        except BrokenPipeError:  # with OpenSSL 3.5 it is that of another connection: errors are the thread's
+                                if tries_left == 0:
+                                        raise
+                                time.sleep(0.05)
 
         def line(self):
                 while b'\r\n' not in self.buffer:

@@ -364,7 +364,7 @@ class Streams(Gate):
                 self.core.stream(request.number, grant, content)
                 return request.number
 
-        def test_a_stream_asks_for_the_next_chunk_when_the_last_is_taken(self):
+        def test_a_stream_asks_for_the_next_chunk_while_it_sends_one(self):
                 client = self.client()
                 number = self.open(client)
                 data = b''
@@ -561,8 +561,8 @@ class Life(unittest.TestCase):
                         return subprocess.run(['openssl', *args], input=data, capture_output=True, check=True).stdout
                 public = openssl('x509', '-pubkey', '-noout', data=KEY[1].encode())
                 self.assertEqual(c.sha256(openssl('pkey', '-pubin', '-outform', 'DER', data=public)), KEY[2])
-                described = openssl('x509', '-noout', '-text', data=KEY[1].encode()).decode()
-                for fact in ('Subject: CN = carewallet gate', 'ASN1 OID: prime256v1', 'DNS:localhost, IP Address:127.0.0.1',
+                described = openssl('x509', '-noout', '-text', data=KEY[1].encode()).decode().replace('CN = ', 'CN=')  # as OpenSSL 3.0 says it
+                for fact in ('Subject: CN=carewallet gate', 'ASN1 OID: prime256v1', 'DNS:localhost, IP Address:127.0.0.1',
                              'CA:FALSE', 'TLS Web Server Authentication'):
                         self.assertIn(fact, described)
 
@@ -614,7 +614,7 @@ class Life(unittest.TestCase):
         def test_a_second_answer_or_a_chunk_too_early_ends_the_gate(self):
                 answer = struct.pack('<QQBB', 1, 0, 0, 2) + c.text('') + c.text('')
                 chunk = struct.pack('<Q', 1) + b'x'
-                for frames in ([(c.STREAM, answer), (c.STREAM, answer)], [(c.STREAM, answer), (c.CHUNK, chunk), (c.CHUNK, chunk)],
+                for frames in ([(c.STREAM, answer), (c.STREAM, answer)], [(c.STREAM, answer), *[(c.CHUNK, chunk)] * 3],
                                [(c.REPLY, answer + b'x'), (c.CHUNK, chunk)]):
                         core = Core(key=KEY)
                         with core, core.connect() as client:

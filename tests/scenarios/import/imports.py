@@ -17,6 +17,22 @@ def write(path, text):
         return path
 
 
+def crc16(data):
+        crc = 0xffff
+        for byte in data:
+                crc ^= byte << 8
+                for _ in range(8):
+                        crc = (crc << 1 ^ 0x1021) & 0xffff if crc & 0x8000 else crc << 1 & 0xffff
+        return crc
+
+
+def page(*seconds):
+        """A history page of a Paradigm 723: a bolus of 1 U on 2015-05-17 11:42 at each of these seconds."""
+        records = b''.join(bytes((1, 0, 40, 0, 40, 0, 0, 0, 0x40 | s, 0x6a, 0x4b, 0x11, 0x0f)) for s in seconds)
+        data = records.ljust(1022, b'\0')
+        return data + crc16(data).to_bytes(2, 'big')
+
+
 class Imports(unittest.TestCase):
         def setUp(self):
                 self.w = Wallet()
@@ -65,6 +81,31 @@ class Imports(unittest.TestCase):
                 w.cli('imports', 'show', '2', code=REFUSED)
                 w.cli('imports', 'show', 'x', code=USAGE)
                 w.cli('imports', 'undo', '7', '--yes', code=REFUSED)
+
+        def test_pages_of_a_pump_need_to_be_said_whose_they_are_and_what_is_damaged_is_named(self):
+                w = self.w
+                with open(w.path('pages'), 'wb') as f:
+                        f.write(page(3, 4) + page(1, 2)[:100] + b'x' + page(1, 2)[101:])
+                self.assertIn('--model', w.cli('import', w.path('pages'), code=REFUSED).err)
+                w.cli('import', '--model', '72', w.path('pages'), code=USAGE)
+                w.cli('import', '--model', '723', '--serial', '12345a', w.path('pages'), code=USAGE)
+                self.assertIn('no pump 999', w.cli('import', '--model', '999', '--serial', '123456', w.path('pages'), code=REFUSED).err)
+                self.assertEqual(self.content(), [])
+
+                done = w.cli('import', '--model', '723', '--serial', '123456', w.path('pages'), code=PARTLY)
+                self.assertIn('Paradigm Revel - 723, serial #123456', done.out)
+                self.assertIn('block 2 of the file, byte 1024, has a wrong checksum', done.out)
+                self.assertNotIn('line 0', done.out)
+                self.assertEqual(len(self.content()), 2)
+                number = w.cli('imports', '--json').json[-1]['id']
+                shown = w.cli('imports', 'show', number, '--json').json['report']['rejected']
+                self.assertEqual(''.join(r['row'] for r in shown), (page(1, 2)[:100] + b'x' + page(1, 2)[101:]).hex())
+
+                write(w.path('hex'), (page(3, 4) + page(1, 2)).hex(' '))
+                w.cli('import', '--model', '723', '--serial', '123456', w.path('hex'))
+                self.assertEqual(len(self.content()), 4)
+                write(w.path('cut'), '{"trace":1,"device":"carelink-stick","serials":"real"}\n{"d":"w","n":2,"hex":"0400"}\n')
+                self.assertIn('no pump was asked', w.cli('import', w.path('cut'), code=REFUSED).err)
 
         def test_another_zone_moves_records_and_back_again(self):
                 w = self.w

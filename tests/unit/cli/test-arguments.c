@@ -102,6 +102,19 @@ static void help_may_stand_anywhere(void **state) {
         assert_int_equal(PARSE(&arguments, wrong, out, h), 0); /* it is the argument */
 }
 
+static void what_stands_before_the_verb_is_counted(void **state) {
+        char *words[] = {json, socket_, word_b, word_a, json}, *equals[] = {out_b, word_a}, *cut[] = {json, socket_}, *help_first[] = {h, word_a};
+
+        (void) state;
+
+        assert_int_equal(arguments_leading(common, words, N_ELEMENTS(words)), 3);
+        assert_int_equal(arguments_leading(common, words + 3, 2), 0);
+        assert_int_equal(arguments_leading(options, equals, N_ELEMENTS(equals)), 1);
+        assert_int_equal(arguments_leading(common, equals, N_ELEMENTS(equals)), 0); /* an option of the verb's belongs behind it */
+        assert_int_equal(arguments_leading(common, cut, N_ELEMENTS(cut)), N_ELEMENTS(cut));
+        assert_int_equal(arguments_leading(common, help_first, N_ELEMENTS(help_first)), 0);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(options_and_operands_may_be_mixed),
@@ -109,6 +122,7 @@ int main(void) {
                 cmocka_unit_test(nothing_after_two_hyphens_is_an_option),
                 cmocka_unit_test(what_is_wrong_is_named),
                 cmocka_unit_test(help_may_stand_anywhere),
+                cmocka_unit_test(what_stands_before_the_verb_is_counted),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,82 +10,11 @@
 
 #include "daemon/workers/usb/paradigm-history.h"
 #include "daemon/workers/usb/pump.h"
+#include "tests/unit/import/dump.h"
 
 enum {
         FILE_MAX = 64 * 1024,
 };
-
-static void put_string(const char *text, size_t n) {
-        (void) putchar('"');
-        for (size_t i = 0; i != n; i++) {
-                if (text[i] == '"' || text[i] == '\\')
-                        (void) printf("\\%c", text[i]);
-                else if (text[i] == '\t')
-                        (void) printf("\\t");
-                else
-                        (void) putchar(text[i]);
-        }
-        (void) putchar('"');
-}
-
-static int on_source(void *userdata, const FrameImportSource *source) {
-        (void) userdata;
-        (void) printf("{\"event\":\"source\",\"model\":\"%s\",\"serial\":\"%s\"}\n", source->model, source->serial);
-        return 0;
-}
-
-static int on_record(void *userdata, uint32_t page, const Record *record, bool is_extra) {
-        bool is_first = true;
-        size_t at = 0;
-        Field field;
-
-        (void) userdata;
-        (void) printf("{\"event\":\"record\",\"page\":%u,\"extra\":%s,\"kind\":\"%s\",\"unit\":\"%s\",\"decimals\":%u,\"flags\":%u,"
-                      "\"clock\":\"%s\",\"value_milli\":%d,\"utc_ms\":%lld,\"local_ms\":%lld,\"identity\":\"",
-                      page, is_extra ? "true" : "false", record_kind_name(record->kind), record_unit_name(record->unit),
-                      record->decimals, record->flags, record_clock_name(record->clock), record->value_milli,
-                      (long long) record->utc_ms, (long long) record->local_ms);
-        for (size_t i = 0; i != RECORD_IDENTITY_SIZE; i++)
-                (void) printf("%02x", record->identity[i]);
-        (void) printf("\",\"fields\":{");
-        while (record_field_next(record->payload, record->n_payload, &at, &field)) {
-                (void) printf("%s\"%s\":", is_first ? "" : ",", field.info->name);
-                is_first = false;
-                switch (field.info->type) {
-                case FIELD_MILLI:
-                        (void) printf("%d", field.milli);
-                        break;
-                case FIELD_UINT:
-                        (void) printf("%u", field.number);
-                        break;
-                case FIELD_TOKEN:
-                        (void) printf("\"%s\"", record_token_name(field.number));
-                        break;
-                case FIELD_TEXT:
-                        put_string(field.text, field.n_text);
-                        break;
-                }
-        }
-        (void) puts("}}");
-        return 0;
-}
-
-static int on_rejected(void *userdata, uint32_t page, const char *reason, const char *row, size_t n_row) {
-        (void) userdata;
-        (void) row;
-        (void) printf("{\"event\":\"rejected\",\"page\":%u,\"bytes\":%zu,\"reason\":", page, n_row / 2);
-        put_string(reason, strlen(reason));
-        (void) puts("}");
-        return 0;
-}
-
-static int on_note(void *userdata, const char *text) {
-        (void) userdata;
-        (void) printf("{\"event\":\"note\",\"text\":");
-        put_string(text, strlen(text));
-        (void) puts("}");
-        return 0;
-}
 
 /* The entries themselves, for what is no record of its own. */
 static void print_entries(const uint8_t *page, const ParadigmModel *model, unsigned number) {
@@ -141,7 +70,7 @@ static int add(Pump *pump, const ParadigmModel *model, unsigned number, char *ar
 }
 
 int main(int argc, char **argv) {
-        static const ImportSink sink = { .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note };
+        static const ImportSink sink = { .source = dump_source, .record = dump_record, .rejected = dump_rejected, .note = dump_note };
         cleanup(pump_freep) Pump *pump = NULL;
         cleanup(zones_freep) Zones *zones = NULL;
         FrameImportEnd end = { 0 };
