@@ -184,6 +184,9 @@ CSV = {
     "ChangeWatchdogEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
     "ChangeCaptureEventEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
     "ChangeBGReminderEnable": ("settings", lambda v: {"setting_value": f"ENABLE={v['ENABLE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeMaxBasal": ("settings", lambda v: {"setting_value": f"RATE={v['RATE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeMaxBolus": ("settings", lambda v: {"setting_value": f"AMOUNT={v['AMOUNT']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
+    "ChangeTempBasalNoRate": ("basal", lambda v: {"type": "temp", "duration_s": int(v["DURATION"]) // 1000, "origin": v["ACTION_REQUESTOR"]}),
     "ChangeTempBasalType": ("settings", lambda v: {"setting_value": f"TEMP_BASAL_TYPE={v['TEMP_BASAL_TYPE']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
     "ChangeTimeDisplayFormat": ("settings", lambda v: {"setting_value": f"FORMAT={v['FORMAT']}, ACTION_REQUESTOR={v['ACTION_REQUESTOR']}"}),
 }
@@ -228,8 +231,10 @@ def compare_csv(program, model, serial, zone, path, folder):
         # what a meter sent and the pump noted at once is one record here, two rows there
         if r["fields"].get("glucose_source") == "BGReceived,CalBGForPH":
             ours["CalBGForPH", r["local_ms"]].append(r)
-    theirs = collections.defaultdict(list)
+    theirs, earlier = collections.defaultdict(list), collections.defaultdict(list)
     for raw_type, ms, v, _ in read_csv(path, model):
+        if raw_type == "UnabsorbedInsulin":
+            earlier[ms].append((int(v["INDEX"]), milli(v["AMOUNT"]), int(v["RECORD_AGE"])))
         if raw_type in CSV:
             theirs[raw_type, ms].append(v)
 
@@ -264,6 +269,13 @@ def compare_csv(program, model, serial, zone, path, folder):
                 if name == "isig" and "isig" not in h:
                     continue  # the page of currents was not recorded
                 compare(f"{raw_type}: {name}", h.get(name), w[name], local(ms))
+        # what an estimate still counted: rows of their own there
+        if raw_type == "BolusWizardBolusEstimate" and len(have) == 1:
+            counted = [(int(i), milli(u), int(age)) for i, u, age in re.findall(r"unabsorbed (\d+)=([\d.]+) U, (\d+) min", have[0].get("extra", ""))]
+            compare("UnabsorbedInsulin: rows", len(counted), len(earlier[ms]), local(ms))
+            for a, b in zip(counted, sorted(earlier[ms])):
+                for name, x, y in zip(("index", "amount", "age"), a, b):
+                    compare(f"UnabsorbedInsulin: {name}", x, y, local(ms))
     finish(100)
 
 
