@@ -211,6 +211,21 @@ void output_records(FILE *file, const json_t *records) {
                 fputs("none", file);
 }
 
+const char *output_duration(char ret[static OUTPUT_NUMBER_SIZE], int64_t s) {
+        static const struct {
+                const char *name;
+                int64_t s;
+        } units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}};
+        size_t i = 0;
+        int64_t n;
+
+        while (i + 1 < N_ELEMENTS(units) && s % units[i].s != 0)
+                i++;
+        n = s / units[i].s;
+        (void) snprintf(ret, OUTPUT_NUMBER_SIZE, "%" PRId64 " %s%s", n, units[i].name, n == 1 ? "" : "s");
+        return ret;
+}
+
 /* The protocol has camelCase, as Varlink likes it; records, and so the command line, have snake_case. */
 static json_t *snake(const json_t *value) {
         json_t *copy;

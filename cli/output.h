@@ -45,6 +45,8 @@ const char *output_number(char ret[static OUTPUT_NUMBER_SIZE], int64_t number);
 const char *output_bytes(char ret[static OUTPUT_NUMBER_SIZE], int64_t n_bytes);
 /** output_time() - an RFC 3339 UTC time on the wall clock, cli_zone(), "2026-03-14 09:05 CET"; what is no such time stays as it is. Return: @ret */
 const char *output_time(char ret[static OUTPUT_TIME_SIZE], const char *time);
+/** output_duration() - "15 minutes", "36 hours", "7 days": in the largest unit that it is a whole number of, from minutes on. Return: @ret */
+const char *output_duration(char ret[static OUTPUT_NUMBER_SIZE], int64_t s);
 /** output_plural() - "1 record", "2,000 records" to @file */
 void output_count(FILE *file, int64_t n, const char *one, const char *many);
 /** output_list() - an array of strings with ", " between */

@@ -29,9 +29,9 @@ static int digits(const char *text, int64_t *ret, const char **ret_end) {
 
 int parse_duration(const char *text, int64_t *ret_s) {
         static const struct {
-                char unit;
+                const char *unit;
                 int64_t s;
-        } units[] = {{'h', 3600}, {'d', DAY_S}, {'w', 7 * DAY_S}, {'y', 365 * DAY_S}};
+        } units[] = {{"min", 60}, {"h", 3600}, {"d", DAY_S}, {"w", 7 * DAY_S}, {"y", 365 * DAY_S}};
         const char *end;
         int64_t n;
         int r;
@@ -40,7 +40,7 @@ int parse_duration(const char *text, int64_t *ret_s) {
         if (r > 0)
                 return r;
         for (size_t i = 0; i < N_ELEMENTS(units); i++) {
-                if (end[0] != units[i].unit || end[1] != '\0')
+                if (strcmp(end, units[i].unit) != 0)
                         continue;
                 if (n == 0 || __builtin_mul_overflow(n, units[i].s, &n))
                         return PARSE_E_RANGE;

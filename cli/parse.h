@@ -12,7 +12,7 @@ enum {
         PARSE_E_RANGE, /* well formed, too much or too little */
 };
 
-/** parse_duration() - "30d", "12h", "4w", "1y" (365 days): whole numbers from 1 with a unit. @ret_s: seconds */
+/** parse_duration() - "30d", "12h", "15min", "4w", "1y" (365 days): whole numbers from 1 with a unit. @ret_s: seconds */
 must_check int parse_duration(const char *text, int64_t *ret_s);
 /** parse_days() - the same, and a whole number of days */
 must_check int parse_days(const char *text, int64_t *ret_days);

@@ -172,7 +172,15 @@ void log_print(FILE *file, const json_t *entry) {
         else if (strcmp(type, "went-back") == 0)
                 fprintf(file, "%sthe wallet had gone back to an older state%s (%s); all grants were suspended", paint(stdout, PAINT_BOLD), unpaint(stdout),
                         strcmp(message_text(entry, "by", ""), "keys") == 0 ? "its key file was an old one" : "a newer checkpoint of the log was known");
-        else if (strcmp(type, "timezone") == 0)
+        else if (strcmp(type, "auto-lock") == 0) {
+                char duration[OUTPUT_NUMBER_SIZE];
+                int64_t after_s = message_int(entry, "after_s", 0);
+
+                if (after_s > 0)
+                        fprintf(file, "you let the wallet lock itself after %s", output_duration(duration, after_s));
+                else
+                        fputs("you let the wallet stay open until it is locked", file);
+        } else if (strcmp(type, "timezone") == 0)
                 fprintf(file, "you set the devices' time zone to %s", message_text(entry, "timezone", "?"));
         else if (strcmp(type, "gate-on") == 0)
                 fprintf(file, "you opened the gate at %s%s%s", message_text(entry, "listen", "?"), external[0] ? ", reached by " : "", external);

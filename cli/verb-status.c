@@ -13,11 +13,14 @@ static const Option options[] = {
 
 static void print_wallet(const Cli *cli) {
         const json_t *status = cli->status;
+        int64_t after_s = message_int(status, "autoLockS", 0);
+        char duration[OUTPUT_NUMBER_SIZE];
         const char *timezone = message_text(status, "timezone", NULL);
         bool is_made = message_bool(status, "initialized"), is_open = is_made && !message_bool(status, "locked");
 
-        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
-                   unpaint(stdout), timezone ? ", devices' time zone " : "", timezone ? timezone : "");
+        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
+                   unpaint(stdout), after_s > 0 ? " (locks itself when not used for " : "", after_s > 0 ? output_duration(duration, after_s) : "",
+                   after_s > 0 ? ")" : "", timezone ? ", devices' time zone " : "", timezone ? timezone : "");
 }
 
 static void print_records(const json_t *status) {

@@ -7,6 +7,7 @@
 #include <sys/timerfd.h>
 
 #include "daemon/common/spool.h"
+#include "daemon/launcher/launcher.h"
 #include "gate.h"
 #include "version.h"
 
@@ -244,11 +245,20 @@ int manager_apply_spool(Manager *manager, unsigned *ret_applied, json_t *unknown
         return fold(r);
 }
 
+void manager_lock(Manager *manager) {
+        gate_stop(manager, "");
+        manager->exit_code = LAUNCHER_CORE_RELOCK;
+        (void) sd_event_exit(manager->event, 0);
+}
+
 int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown) {
         int r;
 
         r = manager_apply_spool(manager, ret_applied, unknown);
         if (r != 0)
+                return r;
+        r = autolock_new(&manager->autolock, manager);
+        if (r < 0)
                 return r;
         end_interrupted(manager->wallet);
         expire_due(manager);
@@ -360,6 +370,7 @@ Manager *manager_free(Manager *manager) {
                 return NULL;
         /* Clients first: their jobs end, and with them what they hold of the wallet. */
         (void) server_free(manager->server);
+        (void) autolock_free(manager->autolock);
         if (manager->wallet) {
                 gate_stop(manager, "");
                 if (wallet_begin(manager->wallet) != 0 || wallet_commit(manager->wallet) != 0)

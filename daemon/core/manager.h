@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "autolock.h"
 #include "daemon/common/slots.h"
 #include "guard.h"
 #include "wallet.h"
@@ -36,6 +37,7 @@ typedef struct Manager {
         Slots slots;
         Wallet *wallet; /* NULL: locked */
         Unlocking *unlocking;
+        Autolock *autolock; /* NULL while locked */
         Importer *importer;
         Undoing *undoing;
         Checking *checking;
@@ -55,6 +57,9 @@ Manager *manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager *, manager_free)
 /** manager_run() - until a signal or Lock. Return: the process's exit code, negative errno */
 int manager_run(Manager *manager);
+
+/** manager_lock() - ends the loop, and with the process the keys; a fresh, locked core takes its place */
+void manager_lock(Manager *manager);
 
 /**
  * manager_apply_spool() - revocations that waited, committed when this returns 0

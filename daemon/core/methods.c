@@ -15,7 +15,8 @@ enum {
 const Method methods[] = {
         { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
-          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, suspended: ?int, epochBy: ?string, since: ?object",
+          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, "
+          "autoLockS: ?int, suspended: ?int, epochBy: ?string, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
@@ -55,6 +56,7 @@ const Method methods[] = {
         { "AddTimezone", METHOD_WIDENING, "timezone: string, from: string", "", "The zone that the devices' clocks show from a day on", method_add_timezone },
         { "RemoveTimezone", METHOD_WIDENING, "from: string", "", "Forget the period that begins on a day", method_remove_timezone },
         { "UndoImport", METHOD_WIDENING, "id: int", "", "Take an import back", method_undo_import },
+        { "SetAutoLock", METHOD_WIDENING, "afterS: int", "", "Lock by itself when it was not used for so long; 0: never", method_set_auto_lock },
         { "AcceptClock", METHOD_WIDENING, "", "", "Believe the clock though it is earlier than it has been", method_accept_clock },
         { 0 },
 };
@@ -66,7 +68,10 @@ const char *methods_guard(const Peer *peer, const Method *method, void *userdata
                 return NULL;
         if (!manager->wallet)
                 return manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized";
-        return guard_permits(&manager->guard, peer, clock_monotonic_ms()) ? NULL : "org.carewallet.StepUpRequired";
+        if (!guard_permits(&manager->guard, peer, clock_monotonic_ms()))
+                return "org.carewallet.StepUpRequired";
+        autolock_used(manager->autolock);
+        return NULL;
 }
 
 /* What the ledger says happened since its patient was last told. */
@@ -168,6 +173,7 @@ static void add_open_state(const Manager *manager, json_t *status) {
         if (consent_setting_get(wallet->consent, "ledger-epoch-by", &epoch_by, &n) == 0)
                 (void) json_object_set_new(status, "epochBy", json_string(epoch_by));
         (void) json_object_set_new(status, "clockBehind", json_boolean(now.clock_behind));
+        (void) json_object_set_new(status, "autoLockS", json_integer(autolock_after_s(manager->autolock)));
 }
 
 int method_status(Call *call, void *userdata) {
@@ -212,11 +218,9 @@ int method_lock(Call *call, void *userdata) {
 
         if (!was_open)
                 return call_reply(call, json_pack("{s:b}", "ended", 0));
-        gate_stop(manager, "");
-        manager->exit_code = LAUNCHER_CORE_RELOCK;
         call_linger(call);
         r = call_reply(call, json_pack("{s:b}", "ended", 1));
-        (void) sd_event_exit(manager->event, 0);
+        manager_lock(manager);
         return r;
 }
 

@@ -54,6 +54,10 @@ story() {
         check "$mode: lock" $as carewallet lock
         check "$mode: locked, and still there" has '"locked": true' $as bash -c 'carewallet status --json | sed "s/\":\([^ ]\)/\": \1/g"'
         check "$mode: still the same service" is active $ctl is-active "$unit.service"
+        check "$mode: unlock again" with_passphrase $as carewallet unlock --passphrase-fd 3
+        check "$mode: the machine goes to sleep" systemctl start suspend.target
+        check "$mode: locked before that" has '"locked": true' $as bash -c 'carewallet status --json | sed "s/\":\([^ ]\)/\": \1/g"'
+        check "$mode: no swap" is 0 $ctl show -p MemorySwapMax --value "$unit.service"
         check "$mode: stop" $ctl stop "$unit.service"
         check "$mode: it ended well" is success $ctl show -p Result --value "$unit.service"
         check "$mode: the next caller starts it again" $as carewallet status
@@ -68,5 +72,28 @@ chmod 644 /tmp/carelink.csv
 
 check "user: a user manager starts" systemctl start "user@$uid.service"
 check "user: its bus answers" until_is running as_patient systemctl --user is-system-running
+# sleeping is of this machine, which is not to sleep
+mkdir -p /etc/systemd/system/systemd-suspend.service.d
+printf '[Service]\nExecStart=\nExecStart=/bin/true\n' >/etc/systemd/system/systemd-suspend.service.d/not.conf
+systemctl daemon-reload
+check "locking before sleep can be enabled" systemctl enable carewallet-lock-on-sleep@patient.service
+
 story user "as_patient systemctl --user" carewalletd as_patient
 story system systemctl carewalletd@patient "runuser -u patient --"
+
+# another wallet of the same patient, in both modes
+check "user: a wallet with a name" as_patient systemctl --user start carewalletd@child.socket
+check "user: its init" with_passphrase as_patient carewallet --wallet child init --passphrase-fd 3
+check "user: its files are beside the other's" test -f /home/patient/.local/state/carewallet@child/slots
+check "user: it is listed" has child as_patient carewallet wallets
+check "user: its end" as_patient systemctl --user stop carewalletd@child.socket carewalletd@child.service
+
+for unit in service socket; do mkdir -p "/etc/systemd/system/carewalletd@mother.$unit.d"; done
+printf '[Socket]\nSocketUser=patient\n' >/etc/systemd/system/carewalletd@mother.socket.d/whose.conf
+printf '[Service]\nEnvironment=CAREWALLET_PATIENT=patient\n' >/etc/systemd/system/carewalletd@mother.service.d/whose.conf
+systemctl daemon-reload
+check "system: a wallet with a name" systemctl start carewalletd@mother.socket
+check "system: its init" with_passphrase runuser -u patient -- carewallet --wallet mother init --passphrase-fd 3
+check "system: its files are its own user's" is carewallet-mother stat -c %U /var/lib/carewallet/mother
+check "system: it is listed" has mother runuser -u patient -- carewallet wallets
+check "system: its end" systemctl stop carewalletd@mother.socket carewalletd@mother.service

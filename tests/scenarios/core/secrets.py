@@ -2,16 +2,20 @@
 """Known secrets and known health data are looked for wherever they must not be: files, deleted files, logs, arguments,
 environments, and after lock the memory of every process. The keys are derived here a second time, from daemon/FORMAT.md."""
 
+import calendar
 import ctypes
 import ctypes.util
+import json
 import os
 import re
 import struct
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from dpop import Client, Key, unb64
+from varlink import Varlink
 from wallet import PASSPHRASE, Wallet, generate, is_alive, wait_for
 
 sodium = ctypes.CDLL(ctypes.util.find_library('sodium') or 'libsodium.so.23')
@@ -116,6 +120,9 @@ class Secrets(unittest.TestCase):
                 cls.token = client.token(jwt)
                 cls.slice = client.get('/slice?format=ndjson').read().decode()
                 shown = w.cli('show', '--kind', 'cgm', '--json').out.splitlines()
+                # glucose readings as the database has them in its pages: the device's time in ms, six bytes, before the value
+                cls.readings = {f'reading {local}': struct.pack('>Q', calendar.timegm(time.strptime(local, '%Y-%m-%dT%H:%M:%S')) * 1000)[2:]
+                                for local in (json.loads(line)['local_time'][:19] for line in shown[-100:])}
                 w.cli('export', '--format', 'csv')
                 root, kek = root_key(w.state, PASSPHRASE)
                 cls.keys = {'root key': root, 'wrapping key': kek, **derived(root)}
@@ -134,10 +141,12 @@ class Secrets(unittest.TestCase):
 
         def test_1_the_search_would_find_them(self):
                 core = self.w.core_pid
+                self.w.cli('show', '--kind', 'cgm', '--json')
                 self.assertIn('key 1', in_memory(core, self.keys), 'the keys of an open wallet are in the core')
-                self.assertEqual(in_memory(self.w.pids()[0], self.keys), [], 'but not in the launcher')
+                self.assertTrue(in_memory(core, self.readings), 'and readings that were shown')
+                self.assertEqual(in_memory(self.w.pids()[0], {**self.keys, **self.readings}), [], 'but not in the launcher')
                 gate = self.w.pid_of('carewallet-gate')
-                self.assertEqual(in_memory(gate, self.keys), [], 'nor in the gate')
+                self.assertEqual(in_memory(gate, {**self.keys, **self.readings}), [], 'nor in the gate')
 
         def test_2_no_file_of_the_wallet_has_them(self):
                 n = 0
@@ -181,7 +190,19 @@ class Secrets(unittest.TestCase):
                 searched = {name: value for name, value in self.texts.items() if name != 'SQLite header'}  # a constant of the library
                 searched.pop('TLS key')  # as well
                 for pid in self.w.pids():
-                        self.assertEqual(in_memory(pid, {**searched, **self.keys}), [], pid)
+                        self.assertEqual(in_memory(pid, {**searched, **self.keys, **self.readings}), [], pid)
+
+        def test_8_nor_after_it_locked_itself(self):
+                self.w.unlock()
+                self.w.cli('show', '--kind', 'cgm', '--json')
+                before = self.w.core_pid
+                self.assertTrue(in_memory(before, self.readings))
+                with Varlink(self.w.socket) as v:
+                        self.assertNotIn('error', v.call('SetAutoLock', {'afterS': 1}))
+                wait_for(lambda: not is_alive(before), what='locking ends the core')
+                wait_for(self.w.is_locked, what='a fresh core')
+                for pid in self.w.pids():
+                        self.assertEqual(in_memory(pid, {**self.keys, **self.readings}), [], pid)
 
 
 if __name__ == '__main__':

@@ -16,6 +16,9 @@ static void a_duration_is_a_number_and_a_unit(void **state) {
                 int r;
                 int64_t s;
         } cases[] = {
+                {"15min", 0, 900},
+                {"0min", PARSE_E_RANGE, 0},
+                {"15mins", PARSE_E_SYNTAX, 0},
                 {"1h", 0, 3600},
                 {"30d", 0, 30 * 86400},
                 {"4w", 0, 28 * 86400},
