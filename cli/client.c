@@ -2,6 +2,7 @@
 
 #include "client.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -238,4 +239,16 @@ int client_receive(Client *client, Reply *ret) {
         }
         ret->message = take_ptr(message);
         return 0;
+}
+
+int client_wait(const Client *client, int other_fd) {
+        struct pollfd polls[] = {{.fd = client->fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+        const char *rest;
+
+        if (splitter_rest(&client->splitter, &rest) > 0) /* of several messages that came at once; what is cut comes at once too */
+                return 0;
+        while (poll(polls, N_ELEMENTS(polls), -1) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return polls[1].revents ? 1 : 0;
 }

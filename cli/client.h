@@ -53,3 +53,6 @@ must_check int client_call(Client *client, const char *method, json_t *parameter
 
 /** client_receive() - wait for a reply. 0; CLIENT_E_GONE, CLIENT_E_PROTOCOL, CLIENT_E_TIMEOUT; negative errno */
 must_check int client_receive(Client *client, Reply *ret);
+
+/** client_wait() - until client_receive() has something to do: 0; or @other_fd can be read: 1; negative errno */
+must_check int client_wait(const Client *client, int other_fd);

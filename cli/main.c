@@ -19,6 +19,8 @@ static const Verb *const verbs[] = {
         &verb_backup_verify,
         &verb_restore,
         &verb_import,
+        &verb_devices,
+        &verb_pull,
         &verb_imports,
         &verb_imports_show,
         &verb_imports_undo,

@@ -125,7 +125,7 @@ typedef struct FrameUsbRequest {
         uint32_t version;    /* FRAME_VERSION */
         int64_t now_utc_ms;
         uint8_t has_trace;   /* bool: fd 4 is there */
-        char serial[16];     /* text: of the pump; "": any that answers, where the device knows its pump */
+        char serial[16];     /* text: of the pump, as on its back */
         char zones[1024];    /* as of FrameImportRequest */
         uint16_t n_known;
         uint8_t known[FRAME_USB_KNOWN_MAX][FRAME_USB_HASH_SIZE]; /* what was read whole before: hashes of FrameUsbPump; n_known of them in the frame */

@@ -73,6 +73,7 @@ static const Call worker_calls[] = {
 
 static const Call import_calls[] = {
         {.name = "lseek"},
+        {.name = "sysinfo"}, /* qsort() asks how much memory there is */
 };
 
 /* One loop over accepted connections. MSG_FASTOPEN would connect without connect(). */
@@ -117,6 +118,7 @@ static const Call usb_calls[] = {
         {.name = "poll"},
         {.name = "ppoll"},
         {.name = "timerfd_settime"},
+        {.name = "sysinfo"}, /* qsort() */
 };
 
 /* What SQLCipher, sd-event, Jansson and the core itself were measured to need, besides worker_calls. */

@@ -336,7 +336,7 @@ int gate_start(Manager *manager, const char *listen, GateReady ready, void *user
         if (r >= 0)
                 r = sd_event_source_set_enabled(gate->work, SD_EVENT_OFF);
         if (r >= 0)
-                r = worker_start(&gate->worker, manager->event, manager->config.launcher_fd, LAUNCHER_GATE, -1, 0, &events, manager);
+                r = worker_start(&gate->worker, manager->event, manager->config.launcher_fd, LAUNCHER_GATE, NULL, 0, 0, &events, manager);
         if (r >= 0)
                 r = frame_put_gate_config(worker_out(gate->worker), listen, key, certificate);
         explicit_bzero(key, strlen(key));
@@ -569,7 +569,7 @@ int gate_make_key(Manager *manager, GateKey done, void *userdata) {
                 return -ENOMEM;
         making->done = done;
         making->userdata = userdata;
-        r = worker_start(&making->worker, manager->event, manager->config.launcher_fd, LAUNCHER_GATE, -1, KEY_SILENCE_MS, &events, making);
+        r = worker_start(&making->worker, manager->event, manager->config.launcher_fd, LAUNCHER_GATE, NULL, 0, KEY_SILENCE_MS, &events, making);
         if (r >= 0)
                 r = frame_put(worker_out(making->worker), FRAME_GATE_MAKE_KEY, NULL, 0);
         if (r >= 0)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Import: a worker reads the patient's file; its records are stored in batches that nobody sees until all is well. */
+/* Import: a worker reads a file or a device; its records are stored in batches that nobody sees until all is well. */
+
+#include "importer.h"
 
 #include "daemon/common/text.h"
-#include "gate.h"
-#include "importer.h"
-#include "worker.h"
 
 enum {
         SILENCE_MS = 60 * 1000,
+        DEVICE_SILENCE_MS = 180 * 1000, /* a page that comes slowly, three times */
         REJECTED_SHOWN_MAX = 1000,
         NOTES_MAX = 100,
         SOURCES_MAX = 64,
@@ -19,8 +19,10 @@ struct Importer {
         Manager *manager;
         Call *call;
         Worker *worker;
+        char serial[16];     /* of the pump; "" for a file */
+        FrameUsbPump *pump; /* of a device: what is known of it, NULL until the worker has said it */
         char name[256];
-        bool begun;
+        bool begun, is_stopping;
         Record batch[RECORDS_BATCH_MAX];
         size_t n_batch;
         uint8_t arena[ARENA_SIZE];
@@ -47,6 +49,7 @@ static Importer *importer_free(Importer *importer) {
         json_decref(importer->rejected);
         json_decref(importer->notes);
         json_decref(importer->devices);
+        free(importer->pump);
         explicit_bzero(importer->batch, sizeof(importer->batch));
         explicit_bzero(importer->arena, sizeof(importer->arena));
         free(importer);
@@ -58,10 +61,30 @@ void importer_pause(Importer *importer, bool pause) {
                 worker_pause(importer->worker, pause);
 }
 
+bool importer_is_device(const Importer *importer) {
+        return importer->serial[0] != '\0';
+}
+
+/* Nobody wants it any more. What a device has given is kept all the same: reading it again takes minutes. */
 static void on_gone(Call *call, void *userdata) {
-        (void) importer_free(userdata);
+        Importer *importer = userdata;
+
+        if (importer_is_device(importer)) {
+                importer_stop(importer);
+                return;
+        }
+        (void) importer_free(importer);
         (void) call_free(call);
 }
+
+void importer_stop(Importer *importer) {
+        if (importer->is_stopping)
+                return;
+        importer->is_stopping = true;
+        if (frame_put(worker_out(importer->worker), FRAME_USB_STOP, NULL, 0) == 0)
+                (void) !worker_flush(importer->worker); /* a worker that is gone needs no word */
+}
+
 
 static void refuse(Importer *importer, const char *reason) {
         Call *call = importer->call;
@@ -73,11 +96,11 @@ static void refuse(Importer *importer, const char *reason) {
 static const char *records_reason(int r) {
         switch (r) {
         case RECORDS_E_FULL:
-                return "The disk is full or cannot be written. Nothing of this file is kept. Make room and import it again.";
+                return "The disk is full or cannot be written. Nothing of this import is kept. Make room and try again.";
         case RECORDS_E_KEY:
-                return "The records database is damaged. Nothing of this file is kept. Restore a backup.";
+                return "The records database is damaged. Nothing of this import is kept. Restore a backup.";
         default:
-                return "Something failed inside carewallet. Nothing of this file is kept. The journal says more.";
+                return "Something failed inside carewallet. Nothing of this import is kept. The journal says more.";
         }
 }
 
@@ -188,6 +211,8 @@ static json_t *make_report(const Importer *importer, const FrameImportEnd *end) 
                 clock_format_day(day, (int32_t) (importer->last_local_ms / POLICY_DAY_MS));
                 (void) json_object_set_new(report, "lastDay", json_string(day));
         }
+        if (report && importer->pump)
+                (void) json_object_set_new(report, "pump", puller_report(importer->pump));
         return report;
 }
 
@@ -218,6 +243,8 @@ static int finish(Importer *importer, const FrameImportEnd *end) {
         r = wallet_begin(wallet);
         if (r == 0) {
                 r = wallet_log(wallet, "import", entry);
+                if (r == 0 && importer->pump)
+                        r = puller_keep(wallet, importer->pump);
                 if (r == 0)
                         r = wallet_commit(wallet);
                 else
@@ -258,6 +285,15 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
                 if (r == 0 && importer->call->more)
                         (void) call_continue(importer->call, json_pack("{s:{s:I, s:I}}", "progress", "done", (json_int_t) n_done, "all", (json_int_t) n_all), -1);
                 break;
+        case FRAME_USB_PUMP:
+                r = importer_is_device(importer) && !importer->pump ? 0 : FRAME_E_FORMAT;
+                if (r == 0) {
+                        importer->pump = malloc(sizeof(*importer->pump));
+                        r = importer->pump ? frame_get_usb_pump(importer->pump, payload, n_payload) : -ENOMEM;
+                }
+                if (r == 0 && strcmp(importer->pump->serial, importer->serial) != 0)
+                        r = FRAME_E_FORMAT;
+                break;
         case FRAME_IMPORT_REFUSED:
                 if (frame_get_text(text, payload, n_payload) != 0)
                         return FRAME_E_FORMAT;
@@ -265,6 +301,8 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
                 return 0;
         case FRAME_IMPORT_END:
                 r = frame_get_import_end(&end, payload, n_payload);
+                if (r == 0 && importer_is_device(importer) && !importer->pump)
+                        r = FRAME_E_FORMAT;
                 if (r == 0)
                         stored = store_batch(importer);
                 if (r == 0 && stored == 0)
@@ -281,9 +319,61 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
 }
 
 static void on_ended(WorkerEnd why, void *userdata) {
-        refuse(userdata, why == WORKER_SILENT ? "The import worker did not get on with this file and was stopped. Nothing of it is kept."
-                       : why == WORKER_CLOSED ? "The import worker was stopped while reading this file: the file may be damaged or hostile. Nothing of it is kept."
-                                              : "The import worker sent something that is no record. Nothing of this file is kept.");
+        const Importer *importer = userdata;
+
+        if (importer_is_device(importer))
+                refuse(userdata, why == WORKER_SILENT ? "The device did not answer in time. Nothing of it is kept. Unplug it, plug it in again, and try once more."
+                               : why == WORKER_CLOSED ? "Reading the device was cut short. Nothing of it is kept. Unplug it, plug it in again, and try once more."
+                                                      : "What came of the device is no record. Nothing of it is kept.");
+        else
+                refuse(userdata, why == WORKER_SILENT ? "The import worker did not get on with this file and was stopped. Nothing of it is kept."
+                               : why == WORKER_CLOSED ? "The import worker was stopped while reading this file: the file may be damaged or hostile. Nothing of it is kept."
+                                                      : "The import worker sent something that is no record. Nothing of this file is kept.");
+}
+
+int importer_start(Manager *manager, Call *call, const ImporterConfig *config) {
+        static const WorkerEvents events = { .frame = on_frame, .ended = on_ended };
+        Importer *importer;
+        uint32_t id;
+        int r;
+
+        importer = calloc(1, sizeof(*importer));
+        if (!importer)
+                return -ENOMEM;
+        importer->manager = manager;
+        importer->call = call;
+        if (config->serial)
+                (void) snprintf(importer->serial, sizeof(importer->serial), "%s", config->serial);
+        (void) text_clean(importer->name, sizeof(importer->name), config->name, strlen(config->name));
+        importer->rejected = json_array();
+        importer->notes = json_array();
+        importer->devices = json_array();
+        call->gone = on_gone;
+        call->gone_userdata = importer;
+        manager->importer = importer;
+
+        r = records_import_begin(manager->wallet->records, importer->name, wallet_now(manager->wallet).utc_ms, &id);
+        if (r != 0) {
+                refuse(importer, records_reason(r));
+                return 0;
+        }
+        importer->begun = true;
+        r = worker_start(&importer->worker, manager->event, manager->config.launcher_fd, config->serial ? LAUNCHER_USB : LAUNCHER_IMPORT, config->fds,
+                         config->n_fds, config->serial ? DEVICE_SILENCE_MS : SILENCE_MS, &events, importer);
+        if (r >= 0) {
+                worker_stand_back(importer->worker);
+                r = config->put_request(worker_out(importer->worker), config->request);
+        }
+        if (r >= 0)
+                r = worker_flush(importer->worker);
+        if (r != 0)
+                refuse(importer, config->serial ? "The worker that reads devices could not be started. The journal says why."
+                                                   : "The import worker could not be started. The journal says why.");
+        return 0;
+}
+
+static int put_request(FrameBuffer *out, const void *request) {
+        return frame_put_import_request(out, request);
 }
 
 /* Digits of a pump, where the patient said them. */
@@ -297,14 +387,10 @@ static bool take_digits(const Call *call, const char *name, size_t n_digits, cha
 }
 
 int method_import(Call *call, void *userdata) {
-        static const WorkerEvents events = { .frame = on_frame, .ended = on_ended };
         Manager *manager = userdata;
         FrameImportRequest request = { .version = FRAME_VERSION };
         const char *unit = call_string(call, "glucoseUnit");
         cleanup(close_fdp) int file_fd = -1;
-        Importer *importer;
-        uint32_t id;
-        int r;
 
         if (manager->importer || manager->undoing)
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
@@ -321,34 +407,8 @@ int method_import(Call *call, void *userdata) {
         request.now_utc_ms = wallet_now(manager->wallet).utc_ms;
         memcpy(request.zones, manager->wallet->zones_spec, sizeof(request.zones));
 
-        importer = calloc(1, sizeof(*importer));
-        if (!importer)
-                return -ENOMEM;
-        importer->manager = manager;
-        importer->call = call;
-        (void) text_clean(importer->name, sizeof(importer->name), call_string(call, "name"), strlen(call_string(call, "name")));
-        importer->rejected = json_array();
-        importer->notes = json_array();
-        importer->devices = json_array();
-        call->gone = on_gone;
-        call->gone_userdata = importer;
-        manager->importer = importer;
-
         file_fd = call_take_fd(call, "fileFd");
-        r = records_import_begin(manager->wallet->records, importer->name, request.now_utc_ms, &id);
-        if (r != 0) {
-                refuse(importer, records_reason(r));
-                return 0;
-        }
-        importer->begun = true;
-        r = worker_start(&importer->worker, manager->event, manager->config.launcher_fd, LAUNCHER_IMPORT, file_fd, SILENCE_MS, &events, importer);
-        if (r >= 0) {
-                worker_stand_back(importer->worker);
-                r = frame_put_import_request(worker_out(importer->worker), &request);
-        }
-        if (r >= 0)
-                r = worker_flush(importer->worker);
-        if (r != 0)
-                refuse(importer, "The import worker could not be started. The journal says why.");
-        return 0;
+        return importer_start(manager, call, &(ImporterConfig){
+                .name = call_string(call, "name"), .fds = &file_fd, .n_fds = 1, .put_request = put_request, .request = &request,
+        });
 }

@@ -66,7 +66,7 @@ int kdf_start(Kdf **ret, sd_event *event, int launcher_fd, int secret_fd, const 
                 return -ENOMEM;
         kdf->done = done;
         kdf->userdata = userdata;
-        r = worker_start(&kdf->worker, event, launcher_fd, LAUNCHER_KDF, secret_fd, SILENCE_MS, &events, kdf);
+        r = worker_start(&kdf->worker, event, launcher_fd, LAUNCHER_KDF, &secret_fd, 1, SILENCE_MS, &events, kdf);
         if (r >= 0)
                 r = frame_put_kdf_request(worker_out(kdf->worker), request);
         if (r >= 0)

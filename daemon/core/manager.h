@@ -107,6 +107,8 @@ int method_accept_clock(Call *call, void *userdata);
 int method_init(Call *call, void *userdata);
 int method_unlock(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
+int method_pull(Call *call, void *userdata);
+int method_stop_pull(Call *call, void *userdata);
 int method_imports(Call *call, void *userdata);
 int method_import_rejected(Call *call, void *userdata);
 int method_undo_import(Call *call, void *userdata);

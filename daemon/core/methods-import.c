@@ -2,7 +2,7 @@
 
 /* What was imported, what of it could not be read, and taking it back. */
 
-#include "gate.h"
+#include "importer.h"
 
 enum {
         REJECTED_PAGE = 100, /* rows with their text in one reply: 250 KiB at most */
@@ -163,6 +163,19 @@ static int on_undoing(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* What it brought is read again by the next pull, should it be of a pump. */
+static int forget_pages(Wallet *wallet) {
+        int r;
+
+        r = wallet_begin(wallet);
+        if (r == 0)
+                r = puller_forget(wallet);
+        if (r == 0)
+                return wallet_commit(wallet);
+        wallet_rollback(wallet);
+        return r;
+}
+
 int method_undo_import(Call *call, void *userdata) {
         Manager *manager = userdata;
         Undoing *undoing;
@@ -174,6 +187,9 @@ int method_undo_import(Call *call, void *userdata) {
         r = import_of(call, manager, &import);
         if (r != 0)
                 return r < 0 ? r : 0;
+        r = forget_pages(manager->wallet);
+        if (r != 0)
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The import was not undone: the disk is full or cannot be written."));
         r = records_undo_begin(manager->wallet->records, import.id);
         if (r != 0)
                 return fold(r);

@@ -128,12 +128,14 @@ int worker_flush(Worker *worker) {
         return sd_event_source_set_enabled(worker->to, r == 1 ? SD_EVENT_OFF : SD_EVENT_ON);
 }
 
-int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker kind, int foreign_fd, uint64_t silence_ms, const WorkerEvents *events,
-                 void *userdata) {
+int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker kind, const int *foreign_fds, size_t n_foreign_fds, uint64_t silence_ms,
+                 const WorkerEvents *events, void *userdata) {
         cleanup(worker_freep) Worker *worker = NULL;
         cleanup(close_fdp) int theirs_in = -1, theirs_out = -1;
-        int pair[2], fds[3];
+        int pair[2], fds[LAUNCHER_FDS_MAX];
         int r;
+
+        assert(n_foreign_fds <= LAUNCHER_FDS_MAX - 2);
 
         worker = calloc(1, sizeof(*worker));
         if (!worker)
@@ -157,8 +159,9 @@ int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker 
 
         fds[0] = theirs_in;
         fds[1] = theirs_out;
-        fds[2] = foreign_fd;
-        r = launcher_spawn(launcher_fd, kind, fds, foreign_fd >= 0 ? 3 : 2, &worker->pidfd);
+        for (size_t i = 0; i < n_foreign_fds; i++)
+                fds[2 + i] = foreign_fds[i];
+        r = launcher_spawn(launcher_fd, kind, fds, 2 + n_foreign_fds, &worker->pidfd);
         if (r < 0)
                 return r;
 

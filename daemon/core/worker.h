@@ -28,11 +28,11 @@ typedef struct WorkerEvents {
 
 /**
  * worker_start() - have the launcher start one
- * @foreign_fd:  borrowed; becomes the worker's descriptor 3; -1: none
+ * @fds:         borrowed, @n_fds of 2 at most: become the worker's descriptors 3 and 4
  * @silence_ms:  a worker that says nothing for so long is given up; 0: never
  */
-must_check int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker kind, int foreign_fd, uint64_t silence_ms,
-                            const WorkerEvents *events, void *userdata);
+must_check int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker kind, const int *fds, size_t n_fds,
+                            uint64_t silence_ms, const WorkerEvents *events, void *userdata);
 /** worker_free() - close the pipes, kill; accepts NULL, returns NULL */
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free)

@@ -115,8 +115,8 @@ static int ask_clock(Pull *p) {
         offset_ms = p->result->clock_offset_ms;
         if (llabs(offset_ms) < CLOCK_OFFSET_SHOWN_MS)
                 return 0;
-        (void) snprintf(text, sizeof(text), "The pump's clock is %lld minutes %s of this computer's, in the wallet's time zone.",
-                        (long long) llabs(offset_ms) / 60000, offset_ms > 0 ? "ahead" : "behind");
+        (void) snprintf(text, sizeof(text), "The pump's clock is %lld minutes %s this computer's, in the wallet's time zone.",
+                        (long long) llabs(offset_ms) / 60000, offset_ms > 0 ? "ahead of" : "behind");
         return note(p, text);
 }
 

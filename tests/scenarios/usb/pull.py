@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a pump from the command line to the wallet: the shipped programs, the real libusb, a simulated stick and pump."""
+
+import calendar
+import contextlib
+import glob
+import io
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', '..', 'lib'))
+sys.path.insert(0, os.path.join(HERE, '..', '..', 'unit', 'usb'))
+import compare  # noqa: E402
+import usb  # noqa: E402
+from wallet import DONE, LOCKED, PARTLY, REFUSED, SHARED, USAGE, Wallet, wait_for  # noqa: E402
+
+PAGES = [usb.page([usb.bolus(20 - i, 7 + j // 60, j % 60, 0, 40 + j) for j in range(70 if i else 12)]) for i in range(4)]
+N_RECORDS = 3 * 70 + 12
+MILLI = {'isig', 'programmed', 'delivered', 'percent', 'carbs', 'carb_ratio', 'sensitivity', 'target_low', 'target_high', 'glucose_input',
+         'correction_estimate', 'food_estimate', 'active_insulin', 'unabsorbed', 'final_estimate', 'volume'}
+
+
+class Pulls(unittest.TestCase):
+        def begin(self, pages, *args, timezone='America/New_York', **options):
+                self.stick = usb.Stick(pages, *args, **options)
+                self.addCleanup(self.stick.close)
+                self.w = Wallet(env=self.stick.env, timezone=timezone)
+                self.addCleanup(self.w.close)
+                self.w.init()
+
+        def pull(self, *args, code=DONE):
+                return self.w.cli('pull', '--device', self.stick.node, '--serial', self.stick.serial, *args, '--json', code=code)
+
+        def content(self):
+                return sorted(self.w.cli('export', '--format', 'ndjson').out.splitlines())
+
+        def end(self):
+                """However it went: the pump's radio is off and the kernel's driver has its interface back."""
+                self.assertFalse(self.stick['is_radio_on'])
+                self.assertTrue(self.stick['is_driver_bound'])
+                self.assertEqual(self.stick['n_refused'], 0)
+
+
+class Synthetic(Pulls):
+        def setUp(self):
+                self.begin(PAGES)
+
+        def test_a_pump_is_read_whole_and_then_only_what_is_new(self):
+                report = self.pull().json
+                self.assertEqual(report['inserted'], N_RECORDS)
+                self.assertEqual(report['rejected_count'], 0)
+                self.assertEqual(report['pump']['pages'], 4)
+                self.assertTrue(report['pump']['complete'])
+                self.assertEqual(report['pump']['serial'], '345192')
+                self.assertLess(report['pump']['clock_offset_s'], 0)
+                self.assertEqual((self.stick['n_detached'], self.stick['n_attached']), (1, 1))
+                self.end()
+                whole = self.content()
+                self.assertEqual(len(whole), N_RECORDS)
+
+                # unchanged, and without its serial number: it is known by now
+                report = self.w.json('pull', '--device', self.stick.node)
+                self.assertEqual(report['inserted'], 0)
+                self.assertEqual(self.stick['n_pages_sent'], 1)
+                self.assertEqual(self.content(), whole)
+
+                # it went on: a page begun before is fuller, and one more
+                self.stick.set_pages([usb.page([usb.bolus(22, 8, 0, 0, 77)]), usb.page([usb.bolus(20, 7, j, 0, 40 + j) for j in range(12)] + [usb.bolus(21, 9, 9, 9, 99)])]
+                                     + PAGES[1:])
+                report = self.pull().json
+                self.assertEqual(report['inserted'], 2)
+                self.assertEqual(self.stick['n_pages_sent'], 3)  # two new ones, and the first that is known
+                self.assertEqual(len(self.content()), N_RECORDS + 2)
+                self.end()
+
+        def test_what_was_taken_back_is_read_again(self):
+                self.pull()
+                whole = self.content()
+                self.w.cli('imports', 'undo', '1', '--yes')
+                self.assertEqual(self.content(), [])
+                self.pull()
+                self.assertEqual(self.stick['n_pages_sent'], 4)
+                self.assertEqual(self.content(), whole)
+
+        def test_two_boluses_of_one_second_stay_two(self):
+                self.stick.set_pages([usb.page([usb.bolus(20, 7, 0, 0, 40)] * 2)])
+                for _ in range(2):
+                        self.pull()
+                        self.assertEqual(len(self.content()), 2)
+
+        def test_a_page_that_never_comes_whole_is_named_and_asked_for_again(self):
+                self.stick.set(bad_page=2)
+                report = self.pull(code=PARTLY).json
+                self.assertFalse(report['pump']['complete'])
+                self.assertEqual(report['pump']['missing'], 1)
+                self.assertIn('history page 2', report['rejected'][0]['reason'])
+                n = len(self.content())
+                self.assertLess(n, N_RECORDS - 69)
+                self.end()
+                self.stick.set(bad_page=-1)
+                self.pull()
+                self.assertEqual(len(self.content()), N_RECORDS)
+
+        def test_ctrl_c_stops_leaves_the_radio_off_and_keeps_what_was_read(self):
+                self.stick.set_pages(PAGES + [usb.page([usb.bolus(1 + i // 2, 12 + i % 2, m, 0, 5) for m in range(60)]) for i in range(28)])
+                self.stick.set(speed=5)
+                process = self.w.start_cli('pull', '--device', self.stick.node, '--serial', self.stick.serial, '--json')
+                wait_for(lambda: self.stick['n_pages_sent'] >= 3, 60, 'some pages')
+                begun = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+                self.assertLess(time.monotonic() - begun, 5)
+                self.assertEqual(process.returncode, PARTLY, err)
+                report = json.loads(out)
+                self.assertFalse(report['pump']['complete'])
+                self.assertGreater(report['inserted'], 70)
+                self.assertTrue(any('as you asked' in note for note in report['notes']), report['notes'])
+                self.assertEqual(len(self.content()), report['inserted'])
+                self.end()
+
+        def test_who_hangs_up_stops_it_too(self):
+                self.stick.set(speed=5)
+                process = self.w.start_cli('pull', '--device', self.stick.node, '--serial', self.stick.serial)
+                wait_for(lambda: self.stick['n_pages_sent'] >= 2, 60, 'some pages')
+                process.kill()
+                process.communicate()
+                wait_for(lambda: self.w.json('imports'), 20, 'the import')
+                self.assertGreater(len(self.content()), 0)
+                self.assertFalse(self.w.json('imports')[0]['report']['pump']['complete'])
+                self.end()
+
+        def test_what_is_not_there_is_said(self):
+                self.stick.set(is_deaf=1)
+                self.assertIn('does not answer', self.pull(code=REFUSED).err)
+                self.stick.set(is_deaf=0)
+                self.assertIn('No device', self.w.cli('pull', '--serial', '345192', code=REFUSED).err)
+                self.assertIn("can't be opened", self.w.cli('pull', '--device', '/dev/bus/usb/999/999', '--serial', '345192', code=REFUSED).err)
+                self.assertIn('six digits', self.w.cli('pull', '--device', self.stick.node, '--serial', '12345', code=USAGE).err)
+                self.assertIn('Which pump', self.w.cli('pull', '--device', self.stick.node, code=REFUSED).err)
+                self.assertIn('no USB device', self.w.cli('pull', '--device', '/dev/null', '--serial', '345192', code=REFUSED).err)
+                self.assertEqual(self.content(), [])
+                self.w.lock()
+                self.pull(code=LOCKED)
+                self.assertEqual(self.stick['n_sessions'], 2)  # deaf, and no device
+
+        def test_no_fault_makes_a_wrong_record_or_a_hang(self):
+                """A sample of what the driver's own test does at every transfer."""
+                self.stick.set(speed=200)
+                self.pull()
+                whole = set(self.content())
+                n_transfers = self.stick['n_transfers']
+                for fault in (usb.UNPLUG, usb.STALL, usb.SILENCE, usb.SHORT, usb.FLIP, usb.NAK, usb.STALE):
+                        for at in range(1 + fault, n_transfers, n_transfers // 4):
+                                for one in self.w.json('imports'):
+                                        self.w.cli('imports', 'undo', str(one['id']), '--yes')
+                                self.stick.set(fault=fault, fault_at=at, is_asleep=1, is_radio_on=0, is_driver_bound=1)
+                                result = self.pull(code=(DONE, PARTLY, REFUSED))
+                                self.assertLessEqual(set(self.content()), whole, f'fault {fault} at {at}')
+                                if result.code == DONE:
+                                        self.assertEqual(set(self.content()), whole)
+                                if fault != usb.UNPLUG:
+                                        self.assertEqual(self.stick['n_refused'], 0)
+                self.assertNotIn('SIGSYS', self.w.log_text())
+
+
+def as_compared(line):
+        """A record of an export as compare.py has those of dump-pages."""
+        row = json.loads(line)
+        fields = {name: round(value * 1000) if name in MILLI else value for name, value in row.items()}
+        code = row.get('code') if isinstance(row.get('code'), str) else None
+        return {'event': 'record', 'extra': 'raw_type' not in row, 'kind': row['kind'], 'unit': row.get('unit', ''),
+                'value_milli': round(row.get('value', 0) * 1000), 'flags': {'LO': 2, 'HI': 4}.get(code, 0), 'fields': fields,
+                'local_ms': calendar.timegm(time.strptime(row['local_time'][:19], '%Y-%m-%dT%H:%M:%S')) * 1000}
+
+
+class Real(Pulls):
+        FOLDER, CSV = 'data/pump-history/decocare-345192-from-usb', 'data/carelink-csv/masked/legacy-revel723-2015.csv'
+
+        def setUp(self):
+                self.csv = os.path.join(SHARED, self.CSV)
+                if not os.path.exists(self.csv):
+                        self.skipTest('no reference data (CAREWALLET_SHARED)')
+                names = sorted(glob.glob(os.path.join(SHARED, self.FOLDER, 'ReadHistoryData-page-*.data')), key=compare.number_of)
+                self.begin([open(name, 'rb').read() for name in names])
+
+        def test_thirty_six_pages_equal_the_makers_own_export(self):
+                report = self.pull().json
+                self.assertEqual(self.stick['n_pages_sent'], 36)
+                self.assertTrue(report['pump']['complete'])
+                self.end()
+                records = [as_compared(line) for line in self.content()]
+                compare.dump = lambda *args: records
+                with contextlib.redirect_stdout(io.StringIO()) as table, self.assertRaises(SystemExit) as ended:
+                        compare.compare_csv('', '723', '345192', 'America/New_York', self.csv, os.path.join(SHARED, self.FOLDER))
+                print(table.getvalue())
+                self.assertIn(ended.exception.code, (0, None), table.getvalue())
+
+        def test_the_same_pump_by_both_paths_is_in_the_wallet_once(self):
+                self.pull()
+                pulled = {(r['kind'], r['local_time'], r.get('value')) for r in map(json.loads, self.content())}
+                self.w.cli('import', self.csv, code=None)
+                both = self.content()
+                self.pull()
+                self.assertEqual(self.stick['n_pages_sent'], 1)
+                self.assertEqual(self.content(), both)
+                self.w.cli('imports', 'undo', '1', '--yes')
+                n_csv = len(self.content())
+                self.pull()
+                self.assertEqual(len(self.content()), len(both))
+                self.assertLess(len(both), n_csv + len(pulled) // 10)
+
+
+if __name__ == '__main__':
+        unittest.main()
