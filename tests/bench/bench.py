@@ -97,7 +97,7 @@ class Data:
                 path = os.path.join(self.directory, 'frames')
                 if not os.path.exists(path):
                         zone = b'Europe/Berlin'
-                        request = struct.pack('<IqBH', 1, int(time.time() * 1000), 0, len(zone)) + zone
+                        request = struct.pack('<IqBH', 1, int(time.time() * 1000), 0, len(zone)) + zone + struct.pack('<HH', 0, 0)
                         csv = os.open(self.years(1)[0], os.O_RDONLY)
                         worker = os.path.join(wallet.BUILD, 'daemon', 'workers', 'import', 'carewallet-import')
                         # the worker wants its file as descriptor 3
@@ -381,7 +381,15 @@ def stalled(data):
                         s.close()
 
 
-BENCHES = [machine, imports, memory, idle, slices, revoke, redemptions, stalled]
+def pages(data):
+        """Decoding of a pump's memory: bytes to records of the pump, checksums included."""
+        figures = bench_program('bench-pages', 2)
+        at_least('pages: history', figures['history'], 200, 'MB/s', 0)
+        at_least('pages: glucose', figures['glucose'], 200, 'MB/s', 0)
+        at_least('pages: glucose with sensor currents', figures['glucose_isig'], 200, 'MB/s', 0)
+
+
+BENCHES = [machine, imports, pages, memory, idle, slices, revoke, redemptions, stalled]
 
 
 def main():

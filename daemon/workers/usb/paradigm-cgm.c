@@ -36,8 +36,6 @@ static const Type types[PARADIGM_CGM_GLUCOSE] = {
         [PARADIGM_CGM_FILLER] = { 1, false, false },
 };
 
-static const Type glucose = { 1, true, false };
-
 /* What the bytes after the opcode say. */
 static bool read_event(const uint8_t *b, const Type *type, ParadigmCgmEvent *event) {
         event->n = type->n;
@@ -58,11 +56,11 @@ static bool read_event(const uint8_t *b, const Type *type, ParadigmCgmEvent *eve
         return true;
 }
 
-static void read_isig(const uint8_t *isig, const ParadigmModel *model, ParadigmCgmEvent *event) {
+static void read_isig(const uint8_t *isig, bool is_large, ParadigmCgmEvent *event) {
         const uint8_t *slot = isig + (size_t) event->at * 2; /* the opcode's; other bytes of an event have a marker there (0022) */
         unsigned word = get_le16(slot);
 
-        if (model->group == PARADIGM_X23) {
+        if (is_large) {
                 if (event->type == PARADIGM_CGM_GLUCOSE)
                         event->number = (uint16_t) (event->number + (word & 1));
                 word &= 0xfffe;
@@ -73,80 +71,79 @@ static void read_isig(const uint8_t *isig, const ParadigmModel *model, ParadigmC
 
 /*
  * Relative events count back from the timestamp that is newer than they are. Those newer than the newest timestamp
- * count forward from it, unless it marks a gap: how long that lasted the page does not say.
+ * count forward from it, unless it marks a gap: how long that lasted the page does not say. Newest first: @end is behind
+ * the newest.
  */
-static void set_times(ParadigmCgm *cgm) {
-        size_t n_before = 0, first = 0;
+static void set_times(ParadigmCgm *cgm, ParadigmCgmEvent *end) {
+        ParadigmCgmEvent *oldest = end - cgm->n_events, *stamp = end;
+        size_t n_before = 0;
         int64_t t = 0;
         bool is_known;
 
-        for (first = 0; first != cgm->n_events && cgm->events[first].type != PARADIGM_CGM_TIMESTAMP; first++)
-                n_before += cgm->events[first].is_relative;
-        is_known = first != cgm->n_events && (n_before == 0 || cgm->events[first].detail != TIMESTAMP_GAP);
+        while (stamp != oldest && stamp[-1].type != PARADIGM_CGM_TIMESTAMP)
+                n_before += (--stamp)->is_relative;
+        is_known = stamp != oldest && (n_before == 0 || stamp[-1].detail != TIMESTAMP_GAP);
         if (is_known)
-                t = cgm->events[first].local_ms + (int64_t) n_before * PARADIGM_CGM_STEP_MS;
+                t = stamp[-1].local_ms + (int64_t) n_before * PARADIGM_CGM_STEP_MS;
         cgm->is_untimed = n_before != 0 && !is_known;
 
-        for (size_t i = 0; i != cgm->n_events; i++) {
-                ParadigmCgmEvent *event = &cgm->events[i];
-
-                if (event->type == PARADIGM_CGM_TIMESTAMP) {
-                        t = event->local_ms;
-                        is_known = true;
-                } else if (event->is_relative) {
+        for (ParadigmCgmEvent *event = end; event-- != oldest;) {
+                if (event->is_relative) {
                         event->has_time = is_known;
                         event->local_ms = is_known ? t : 0;
                         t -= PARADIGM_CGM_STEP_MS;
+                } else if (event->type == PARADIGM_CGM_TIMESTAMP) {
+                        t = event->local_ms;
+                        is_known = true;
                 }
         }
 }
 
+/* One event whose opcode is the last of @left bytes: how many it has; 0 when it is not known, cut, or has no valid time. */
+static size_t read_any(const uint8_t *page, size_t left, ParadigmCgmEvent *event) {
+        uint8_t op = page[left - 1], bytes[RECORD_MAX];
+        const Type *type = &types[op];
+
+        if (type->n == 0 || type->n > left)
+                return 0;
+        for (size_t i = 0; i != type->n; i++)
+                bytes[i] = page[left - 1 - i];
+        event->type = op;
+        return read_event(bytes, type, event) ? type->n : 0;
+}
+
 void paradigm_cgm_decode(const uint8_t page[static PARADIGM_PAGE_SIZE], const uint8_t *isig, const ParadigmModel *model, ParadigmCgm *ret) {
+        ParadigmCgmEvent *end = ret->storage + PARADIGM_CGM_EVENTS_MAX, *event = end;
+        bool is_large = model->group == PARADIGM_X23;
         size_t left = END; /* bytes of the page that are not read yet: it is read from its end */
 
         assert(page);
-        assert(model);
 
-        ret->n_events = 0;
-        ret->n_unread = 0;
-        ret->unread_op = 0;
         while (left && page[left - 1] == 0)
                 left--;
-
         while (left) {
-                ParadigmCgmEvent *event = &ret->events[ret->n_events];
-                uint8_t op = page[left - 1], bytes[RECORD_MAX];
-                const Type *type = op >= PARADIGM_CGM_GLUCOSE ? &glucose : &types[op];
+                uint8_t op = page[left - 1];
+                size_t n = 1;
 
-                *event = (ParadigmCgmEvent) { .type = op, .at = (uint16_t) (left - 1) };
-                if (type == &glucose) {
-                        event->type = PARADIGM_CGM_GLUCOSE;
-                        event->number = (uint16_t) (2u * op);
+                event--; /* the newest is read first, and comes last */
+                *event = (ParadigmCgmEvent) { .type = PARADIGM_CGM_GLUCOSE, .n = 1, .is_relative = true, .at = (uint16_t) (left - 1), .number = (uint16_t) (2u * op) };
+                if (op < PARADIGM_CGM_GLUCOSE) {
+                        *event = (ParadigmCgmEvent) { .at = (uint16_t) (left - 1) };
+                        n = read_any(page, left, event);
+                        if (n == 0) {
+                                event++;
+                                break;
+                        }
                 }
-                if (type->n == 0 || type->n > left)
-                        break;
-                for (size_t i = 0; i != type->n; i++)
-                        bytes[i] = page[left - 1 - i];
-                if (!read_event(bytes, type, event))
-                        break;
-                if (isig && (type == &glucose || type->n == 2))
-                        read_isig(isig, model, event);
-                else if (type == &glucose && model->group == PARADIGM_X23)
+                if (isig && n <= 2 && event->is_relative && event->type != PARADIGM_CGM_WEAK_SIGNAL)
+                        read_isig(isig, is_large, event);
+                else if (op >= PARADIGM_CGM_GLUCOSE && is_large)
                         event->number = 0;
-
-                left -= type->n;
-                ret->n_events++;
+                left -= n;
         }
-        if (left) {
-                ret->n_unread = left;
-                ret->unread_op = page[left - 1];
-        }
-
-        set_times(ret);
-        for (size_t i = 0; i != ret->n_events / 2; i++) {
-                ParadigmCgmEvent event = ret->events[i];
-
-                ret->events[i] = ret->events[ret->n_events - 1 - i];
-                ret->events[ret->n_events - 1 - i] = event;
-        }
+        ret->events = event;
+        ret->n_events = (size_t) (end - event);
+        ret->n_unread = left;
+        ret->unread_op = left ? page[left - 1] : 0;
+        set_times(ret, end);
 }

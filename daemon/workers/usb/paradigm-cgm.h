@@ -44,11 +44,12 @@ typedef struct ParadigmCgmEvent {
 } ParadigmCgmEvent;
 
 typedef struct ParadigmCgm {
-        ParadigmCgmEvent events[PARADIGM_CGM_EVENTS_MAX]; /* oldest first */
+        const ParadigmCgmEvent *events; /* oldest first; the end of what is below */
         size_t n_events;
         size_t n_unread;  /* bytes, the oldest, behind something unknown or cut; 0: all was read */
         uint8_t unread_op;
         bool is_untimed;  /* the newest events have no time: the pump has not written a timestamp yet */
+        ParadigmCgmEvent storage[PARADIGM_CGM_EVENTS_MAX];
 } ParadigmCgm;
 
 /**
