@@ -18,6 +18,7 @@ static const Verb *const verbs[] = {
         &verb_backup,
         &verb_backup_verify,
         &verb_restore,
+        &verb_destroy,
         &verb_import,
         &verb_devices,
         &verb_pull,

@@ -116,6 +116,7 @@ int method_show(Call *call, void *userdata);
 int method_export(Call *call, void *userdata);
 int method_resume(Call *call, void *userdata);
 int method_witness(Call *call, void *userdata);
+int method_destroy(Call *call, void *userdata);
 int method_check(Call *call, void *userdata);
 int method_backup(Call *call, void *userdata);
 int method_preview(Call *call, void *userdata);

@@ -53,6 +53,7 @@ const Method methods[] = {
           "freeText: ?bool, uses: ?int, purpose: ?string, urls: ?[]string, dryRun: ?bool",
           "jwt: ?string, grant: object, words: string, text: string", "Let a provider see something, for a time", method_grant },
         { "Resume", METHOD_WIDENING, "provider: ?string, all: ?bool", "resumed: int", "Let suspended grants count again", method_resume },
+        { "Destroy", METHOD_WIDENING, "walletId: string", "whole: bool", "Erase the wallet, its keys first", method_destroy },
         { "GateOn", METHOD_WIDENING, "listen: string, external: ?string", "address: string, urls: []string, pins: []string", "Answer providers", method_gate_on },
         { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, where no period says another", method_set_timezone },
         { "AddTimezone", METHOD_WIDENING, "timezone: string, from: string", "", "The zone that the devices' clocks show from a day on", method_add_timezone },
