@@ -166,7 +166,9 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                 code = errors[i].code;
                 if (strcmp(name, "NotFound") == 0 && what)
                         n = asprintf(&message, "There is no %s%s%s.%s", what, thing ? " " : "", thing ? thing : "",
-                                     strcmp(what, "provider") == 0 ? " Those whom you know: carewallet provider list" : "");
+                                     strcmp(what, "provider") == 0 ? " Those whom you know: carewallet provider list"
+                                     : strcmp(what, "key") == 0    ? " Those that there are: carewallet key list"
+                                                                   : "");
                 else if (strcmp(name, "Exists") == 0 && what)
                         n = asprintf(&message, "There is a %s%s%s already.", what, thing ? " " : "", thing ? thing : "");
                 else if (strcmp(name, "Busy") == 0 && what)
@@ -251,53 +253,6 @@ static int exchange(Cli *cli, const char *method, json_t *parameters, bool more,
         return r == 0 ? 0 : cli_transport_failed(cli, r);
 }
 
-static int read_passphrase(Cli *cli, const char *prompt, Secret **ret, size_t *ret_n) {
-        bool asks = cli->passphrase_fd < 0;
-        int r;
-
-        if (asks)
-                r = passphrase_can_ask() ? passphrase_ask(prompt, ret, ret_n) : PASSPHRASE_E_TERMINAL;
-        else
-                r = passphrase_read(cli->passphrase_fd, ret, ret_n);
-
-        switch (r) {
-        case 0:
-                return 0;
-        case PASSPHRASE_E_EMPTY:
-                return cli_fail(cli, EXIT_PASSPHRASE, "The passphrase is empty.");
-        case PASSPHRASE_E_LONG:
-                return cli_fail(cli, EXIT_PASSPHRASE, "The passphrase is too long (4096 bytes at most).");
-        case PASSPHRASE_E_TERMINAL:
-                return cli_fail(cli, EXIT_PASSPHRASE, "This needs a passphrase, and there is no terminal to ask for it: give --passphrase-fd N.");
-        case PASSPHRASE_E_INTERRUPTED:
-                return cli_fail(cli, EXIT_PASSPHRASE, "No passphrase was given.");
-        case -EBADF:
-                return cli_usage(cli, "--passphrase-fd %d is not an open descriptor.", cli->passphrase_fd);
-        default:
-                return cli_trouble(cli, r, "Reading the passphrase failed");
-        }
-}
-
-int cli_secret_fd(Cli *cli, const char *prompt, const char *again, int *ret_fd) {
-        cleanup(secret_freep) Secret *secret = NULL, *repeated = NULL;
-        size_t n, n_repeated;
-        int r;
-
-        r = read_passphrase(cli, prompt, &secret, &n);
-        if (r != 0)
-                return r;
-        if (again && cli->passphrase_fd < 0) {
-                r = read_passphrase(cli, again, &repeated, &n_repeated);
-                if (r != 0)
-                        return r;
-                if (n != n_repeated || sodium_memcmp(secret_data(secret), secret_data(repeated), n) != 0)
-                        return cli_fail(cli, EXIT_PASSPHRASE, "The two passphrases are not the same. Nothing was done.");
-        }
-
-        r = secret_to_memfd(ret_fd, secret, n);
-        return r == 0 ? 0 : cli_trouble(cli, r, "Handing over the passphrase failed");
-}
-
 static bool is_error(const Reply *reply, const char *name) {
         return reply->error && strncmp(reply->error, "org.carewallet.", 15) == 0 && strcmp(reply->error + 15, name) == 0;
 }
@@ -332,7 +287,7 @@ static int step_up(Cli *cli) {
                 cleanup(close_fdp) int fd = -1;
                 Progress progress;
 
-                r = cli_secret_fd(cli, "Passphrase: ", NULL, &fd);
+                r = cli_secret_fd(cli, "Passphrase: ", &fd);
                 if (r != 0)
                         return r;
                 cli_show_seen(cli, parameters);

@@ -53,6 +53,7 @@ extern const Option cli_common_options[];
 extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_completion, verb_devices,verb_destroy, verb_export, verb_gate_off, verb_gate_on, verb_grant, verb_grants, verb_help, verb_import,
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_pull, verb_restore, verb_resume, verb_revoke, verb_show,
         verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_wallets;
+extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove;
 
 /** cli_main() - all of main() but the table of verbs */
 int cli_main(const Verb *const *verbs, int argc, char **argv);
@@ -101,8 +102,30 @@ must_check int cli_call(Cli *cli, const char *method, json_t *parameters, bool m
 /** cli_next() - the next reply of a call with more; an error reply is said and becomes its exit code */
 must_check int cli_next(Cli *cli, Reply *ret);
 
-/** cli_secret_fd() - a passphrase, from --passphrase-fd or asked with @prompt, as sealed memfd. @again: NULL, or the prompt for a repetition */
-must_check int cli_secret_fd(Cli *cli, const char *prompt, const char *again, int *ret_fd);
+/** cli_secret_fd() - a passphrase, from --passphrase-fd or asked with @prompt, as sealed memfd */
+must_check int cli_secret_fd(Cli *cli, const char *prompt, int *ret_fd);
+/** cli_new_secret_fd() - a new passphrase, from @from_fd or asked for twice; refused when it is easily guessed, unless @weak_anyway */
+must_check int cli_new_secret_fd(Cli *cli, int from_fd, bool weak_anyway, int *ret_fd);
+/** cli_recovery_fd() - a recovery code, from @from_fd or asked for; a mistyped group is found here, before a try is used up */
+must_check int cli_recovery_fd(Cli *cli, int from_fd, int *ret_fd);
+/** cli_descriptor() - the argument of an option that names a descriptor; -1 where it was not given */
+must_check int cli_descriptor(Cli *cli, size_t option, int *ret_fd);
+
+/* The first options of each verb whose call brings the passphrase or the recovery code itself. */
+#define CLI_PROOF_OPTIONS                                                                                \
+        {"recovery", NULL, "with the recovery code instead of the passphrase", NULL},                   \
+        {"recovery-fd", "N", "read the recovery code from this descriptor", NULL}
+enum {
+        CLI_RECOVERY,
+        CLI_RECOVERY_FD,
+        N_CLI_PROOF_OPTIONS,
+};
+/**
+ * cli_proof() - the secret for such a call as sealed memfd, and "secretFd" 0 and "recovery" in @parameters
+ *
+ * A locked wallet is unlocked with it first.
+ */
+must_check int cli_proof(Cli *cli, json_t *parameters, int *ret_fd);
 
 /** cli_look() - ask Status, remember it and warn where the ledger went back; cli->status is set. @accept: as memory_note() */
 must_check int cli_look(Cli *cli, bool accept);

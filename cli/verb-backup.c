@@ -181,7 +181,7 @@ static int verify_open(Cli *cli, int fd, const char *path, Archive *archive, Rep
         r = find_daemon(program);
         if (r < 0)
                 return cli_fail(cli, EXIT_REFUSED, "carewalletd is not installed where this program looks for it (%s): without it the backup can't be opened.", CAREWALLETD);
-        r = cli_secret_fd(cli, "Passphrase of the backup: ", NULL, &passphrase_fd);
+        r = cli_secret_fd(cli, "Passphrase of the backup: ", &passphrase_fd);
         if (r != 0)
                 return r;
 

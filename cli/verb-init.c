@@ -9,11 +9,13 @@
 enum {
         TIMEZONE,
         RECOVERY_OUT,
+        WEAK_ANYWAY,
 };
 
 static const Option options[] = {
         [TIMEZONE] = {"timezone", "ZONE", "where your devices' clocks live, such as Europe/Berlin (else this machine's)", NULL},
         [RECOVERY_OUT] = {"recovery-out", "FILE", "write the recovery code to a new file and not to the terminal", NULL},
+        [WEAK_ANYWAY] = {"weak-anyway", NULL, "take a passphrase that is easily guessed", NULL},
         {NULL, NULL, NULL, NULL},
 };
 
@@ -90,7 +92,7 @@ static int run(Cli *cli) {
                 if (out_fd < 0)
                         return cli_fail(cli, EXIT_REFUSED, "%s can't be made: %s. Nothing was done.", path, strerror(errno));
         }
-        r = cli_secret_fd(cli, "New passphrase: ", "Once more: ", &fd);
+        r = cli_new_secret_fd(cli, cli->passphrase_fd, cli_option(cli, WEAK_ANYWAY), &fd);
         if (r != 0)
                 goto end;
 
@@ -152,7 +154,7 @@ const Verb verb_init = {
         .group = "Wallet",
         .operands = "",
         .summary = "Make your wallet",
-        .help = "Asks for a passphrase twice, or reads it with --passphrase-fd. Prints the recovery code, once.",
+        .help = "Asks for a passphrase twice, or reads it with --passphrase-fd. Prints the recovery code, once. A passphrase that is easily guessed is refused.",
         .options = options,
         .run = run,
 };

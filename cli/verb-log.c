@@ -137,6 +137,12 @@ void log_print(FILE *file, const json_t *entry) {
                 {"erased", "this entry was erased"},
                 {NULL, NULL},
         };
+        static const Words keys[] = {
+                {"key-added", "opens the wallet from now on"},
+                {"key-changed", "was changed: the one before opens nothing any more"},
+                {"key-removed", "opens the wallet no more"},
+                {NULL, NULL},
+        };
         const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", "?");
         const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", "");
         int64_t n = message_int(entry, "inserted", 0), n_rejected = message_int(entry, "rejected", 0);
@@ -184,6 +190,8 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you set the devices' time zone to %s", message_text(entry, "timezone", "?"));
         else if (strcmp(type, "gate-on") == 0)
                 fprintf(file, "you opened the gate at %s%s%s", message_text(entry, "listen", "?"), external[0] ? ", reached by " : "", external);
+        else if (find_words(keys, type))
+                fprintf(file, "the key \"%s\" %s", message_text(entry, "label", "?"), find_words(keys, type));
         else if (find_words(plain, type))
                 fputs(find_words(plain, type), file);
         else

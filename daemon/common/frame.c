@@ -573,7 +573,7 @@ int frame_get_kdf_request(FrameKdfRequest *ret, const uint8_t *payload, size_t n
         request.memlimit = get_u64(&r);
 
         argon2 = request.mode == FRAME_KDF_PASSPHRASE || request.mode == FRAME_KDF_CALIBRATE;
-        if (got(&r, request.version == FRAME_VERSION && (argon2 || request.mode == FRAME_KDF_RECOVERY) &&
+        if (got(&r, request.version == FRAME_VERSION && (argon2 || request.mode == FRAME_KDF_RECOVERY || request.mode == FRAME_KDF_CREDENTIAL) &&
                             request.opslimit <= OPSLIMIT_MAX && request.memlimit <= MEMLIMIT_MAX &&
                             (!argon2 || (request.opslimit >= crypto_pwhash_OPSLIMIT_MIN &&
                                          request.memlimit >= crypto_pwhash_MEMLIMIT_MIN))) != 0)

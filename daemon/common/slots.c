@@ -73,6 +73,20 @@ static int public_key_of(uint8_t ret[static 32], const Secret *root) {
         return crypto_box_seed_keypair(ret, secret_data(secret_key), secret_data(seed)) < 0 ? -ENOTRECOVERABLE : 0;
 }
 
+int slots_random_kek(uint8_t ret[static 32], SlotType type, const uint8_t salt[static 16], const Secret *random) {
+        const char *context = type == SLOT_RECOVERY ? "carewallet recovery v1" : "carewallet credential v1"; /* without the terminator */
+        crypto_generichash_state state;
+
+        assert(type == SLOT_RECOVERY || type == SLOT_CREDENTIAL);
+
+        if (crypto_generichash_init(&state, secret_data(random), secret_size(random), 32) < 0 ||
+            crypto_generichash_update(&state, (const uint8_t *) context, strlen(context)) < 0 || crypto_generichash_update(&state, salt, 16) < 0 ||
+            crypto_generichash_final(&state, ret, 32) < 0)
+                return -ENOTRECOVERABLE;
+        sodium_memzero(&state, sizeof(state));
+        return 0;
+}
+
 int slots_create(Slots *ret, const Secret *root) {
         Slots slots = {0};
         int r;
@@ -113,15 +127,50 @@ int slots_add(Slots *slots, SlotType type, const uint8_t salt[static 16], uint32
         return 0;
 }
 
-int slots_remove(Slots *slots, size_t index) {
+int slots_replace(Slots *slots, size_t index, SlotType type, const uint8_t salt[static 16], uint32_t opslimit, uint64_t memlimit,
+                  const char *label, const Secret *kek, const Secret *root) {
+        Slots one = *slots;
+        int r;
+
         assert(index < slots->n_slots);
 
-        if (slots->n_slots == 1)
+        one.n_slots = 0;
+        r = slots_add(&one, type, salt, opslimit, memlimit, label, kek, root);
+        if (r != 0)
+                return r;
+        slots->slots[index] = one.slots[0];
+        return 0;
+}
+
+int slots_remove(Slots *slots, size_t index) {
+        size_t n_passphrases = 0;
+
+        assert(index < slots->n_slots);
+
+        for (size_t i = 0; i < slots->n_slots; i++)
+                n_passphrases += slots->slots[i].type == SLOT_PASSPHRASE;
+        if (slots->n_slots == 1 || (n_passphrases == 1 && slots->slots[index].type == SLOT_PASSPHRASE))
                 return SLOTS_E_LAST;
         slots->n_slots--;
         memmove(&slots->slots[index], &slots->slots[index + 1], (slots->n_slots - index) * sizeof(Slot));
         slots->slots[slots->n_slots] = (Slot){0};
         return 0;
+}
+
+bool slots_find(const Slots *slots, const char *label, size_t *ret_index) {
+        for (size_t i = 0; i < slots->n_slots; i++)
+                if (strcmp(slots->slots[i].label, label) == 0) {
+                        *ret_index = i;
+                        return true;
+                }
+        return false;
+}
+
+const char *slots_type_name(unsigned type) {
+        static const char *const names[N_SLOT_TYPES] = {
+                [SLOT_PASSPHRASE] = "passphrase", [SLOT_RECOVERY] = "recovery", [SLOT_CREDENTIAL] = "credential"};
+
+        return type < N_SLOT_TYPES ? names[type] : NULL;
 }
 
 int slots_unwrap(const Slots *slots, size_t index, const Secret *kek, Secret **ret_root) {

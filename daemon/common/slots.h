@@ -20,6 +20,7 @@ typedef enum SlotType {
 enum {
         SLOTS_MAX = 8,
         SLOTS_LABEL_MAX = 64,    /* bytes */
+        SLOTS_CREDENTIAL_SIZE = 32, /* random bytes in a systemd credential */
         SLOTS_OPSLIMIT_MAX = 64,
         SLOTS_HEADER_SIZE = 72,
         SLOTS_SLOT_SIZE = 172,
@@ -31,7 +32,7 @@ enum {
         SLOTS_E_KEY,        /* wrong key, or an altered slot: not told apart */
         SLOTS_E_MAC,        /* not written by this wallet */
         SLOTS_E_FULL,       /* SLOTS_MAX slots */
-        SLOTS_E_LAST,       /* the last slot can't be removed */
+        SLOTS_E_LAST,       /* the last passphrase can't be removed */
 };
 #define SLOTS_MEMLIMIT_MAX (UINT64_C(4) << 30) /* bytes */
 
@@ -55,6 +56,13 @@ typedef struct Slots {
         unsigned n_copies; /* whole copies of this generation found by slots_load(), 1 or 2: after 1, store again */
 } Slots;
 
+/**
+ * slots_random_kek() - the key of a slot whose secret is random bytes: no work factor is needed, the salt keeps two slots of
+ * one secret apart
+ * @type:  SLOT_RECOVERY, SLOT_CREDENTIAL
+ */
+must_check int slots_random_kek(uint8_t ret[static 32], SlotType type, const uint8_t salt[static 16], const Secret *random);
+
 /** slots_create() - a new wallet's: random id, no slot yet, generation 0; @root has KEYS_ROOT_SIZE bytes; -ENOMEM */
 must_check int slots_create(Slots *ret, const Secret *root);
 
@@ -69,8 +77,20 @@ must_check int slots_create(Slots *ret, const Secret *root);
 must_check int slots_add(Slots *slots, SlotType type, const uint8_t salt[static 16], uint32_t opslimit, uint64_t memlimit,
                          const char *label, const Secret *kek, const Secret *root);
 
-/** slots_remove() - 0; SLOTS_E_LAST */
+/** slots_replace() - put another in the place of a slot; as slots_add() */
+must_check int slots_replace(Slots *slots, size_t index, SlotType type, const uint8_t salt[static 16], uint32_t opslimit, uint64_t memlimit,
+                             const char *label, const Secret *kek, const Secret *root);
+
+/**
+ * slots_remove() - 0; SLOTS_E_LAST: the last passphrase stays
+ *
+ * A recovery code is for emergencies and a credential is one machine's: neither is what its patient opens a wallet with.
+ */
 must_check int slots_remove(Slots *slots, size_t index);
+/** slots_find() - the slot of that label, which is no other's; false when there is none */
+bool slots_find(const Slots *slots, const char *label, size_t *ret_index);
+/** slots_type_name() - "passphrase", "recovery", "credential"; never NULL for a slot's type */
+const char *slots_type_name(unsigned type);
 
 /** slots_unwrap() - 0; SLOTS_E_KEY; -ENOMEM */
 must_check int slots_unwrap(const Slots *slots, size_t index, const Secret *kek, Secret **ret_root);

@@ -5,15 +5,15 @@
 #include <poll.h>
 #include <sys/syscall.h>
 
-static GuardPeer *find_peer(Guard *guard, uid_t uid) {
+static GuardPeer *find_peer(Guard *guard, const Peer *peer) {
         for (size_t i = 0; i < guard->n_peers; i++)
-                if (guard->peers[i].uid == uid)
+                if (guard->peers[i].uid == peer->uid && guard->peers[i].session == peer->session)
                         return &guard->peers[i];
         return NULL;
 }
 
 void guard_passed(Guard *guard, const Peer *peer, uint64_t now_ms) {
-        GuardPeer *wrong = find_peer(guard, peer->uid);
+        GuardPeer *wrong = find_peer(guard, peer);
         GuardSession *at = NULL;
 
         if (wrong)
@@ -51,11 +51,11 @@ bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms) {
 }
 
 uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
-        GuardPeer *wrong = find_peer(guard, peer->uid);
+        GuardPeer *wrong = find_peer(guard, peer);
         uint64_t delay_ms = GUARD_DELAY_MIN_MS;
 
         if (!wrong) {
-                /* More users than places: the one that may try again first makes room. Only root has so many. */
+                /* More than there are places: the one that may try again first makes room. */
                 if (guard->n_peers == GUARD_PEERS_MAX) {
                         wrong = &guard->peers[0];
                         for (size_t i = 1; i < guard->n_peers; i++)
@@ -63,7 +63,7 @@ uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
                                         wrong = &guard->peers[i];
                 } else
                         wrong = &guard->peers[guard->n_peers++];
-                *wrong = (GuardPeer){ .uid = peer->uid };
+                *wrong = (GuardPeer){ .uid = peer->uid, .session = peer->session };
         }
         for (unsigned i = 0; i < wrong->n_wrong && delay_ms < GUARD_DELAY_MAX_MS; i++)
                 delay_ms *= 2;
@@ -76,7 +76,7 @@ uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
 
 uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms) {
         for (size_t i = 0; i < guard->n_peers; i++)
-                if (guard->peers[i].uid == peer->uid && guard->peers[i].not_before_ms > now_ms)
+                if (guard->peers[i].uid == peer->uid && guard->peers[i].session == peer->session && guard->peers[i].not_before_ms > now_ms)
                         return guard->peers[i].not_before_ms - now_ms;
         return 0;
 }

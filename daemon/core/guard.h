@@ -3,7 +3,8 @@
 
 /*
  * Who has given the passphrase lately, and who has given a wrong one. A session is a user and a kernel session
- * (getsid(2)): a terminal, or a script and what it starts.
+ * (getsid(2)): a terminal, or a script and what it starts. Wrong tries slow down their own session: another program of the
+ * same user cannot keep the patient waiting. It can begin a session a try, and gains no more by that than Argon2's time.
  */
 
 #include "server.h"
@@ -13,7 +14,7 @@ enum {
         GUARD_SESSIONS_MAX = 64,        /* the oldest goes */
         GUARD_DELAY_MIN_MS = 500,       /* after the first wrong try; doubles with each */
         GUARD_DELAY_MAX_MS = 60 * 1000,
-        GUARD_PEERS_MAX = 16,           /* users whose wrong tries are remembered */
+        GUARD_PEERS_MAX = 64,           /* sessions whose wrong tries are remembered */
 };
 
 typedef struct GuardSession {
@@ -24,6 +25,7 @@ typedef struct GuardSession {
 
 typedef struct GuardPeer {
         uid_t uid;
+        pid_t session; /* -1: all of whom it is not known */
         unsigned n_wrong;
         uint64_t not_before_ms;
 } GuardPeer;

@@ -269,6 +269,41 @@ int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown) {
         return 0;
 }
 
+/* --- opening --- */
+
+int manager_note_slots(Manager *manager, const char *type, json_t *fields) {
+        uint8_t generation[8];
+        int r;
+
+        put_le64(generation, manager->slots.generation);
+        r = wallet_begin(manager->wallet);
+        if (r == 0)
+                r = consent_setting_put(manager->wallet->consent, "slots-generation", generation, sizeof(generation));
+        if (r == 0 && type)
+                r = wallet_log(manager->wallet, type, json_incref(fields));
+        if (r == 0)
+                r = wallet_commit(manager->wallet);
+        wallet_rollback(manager->wallet);
+        json_decref(fields);
+        return r < 0 ? CONSENT_E_FULL : r;
+}
+
+int manager_store_slots(Manager *manager, const Slots *slots, const Secret *root, const char *type, json_t *fields) {
+        Slots next = *slots;
+        int r;
+
+        r = slots_store(&next, manager->config.state_dir_fd, root);
+        if (r < 0) {
+                json_decref(fields);
+                /* the new state may be on the disk, or half of it: what counts is what a reader finds */
+                if (manager->has_slots && slots_load(&next, manager->config.state_dir_fd) == 0)
+                        manager->slots = next;
+                return r;
+        }
+        manager->slots = next;
+        return manager_note_slots(manager, type, fields);
+}
+
 /* --- the loop --- */
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
@@ -377,6 +412,7 @@ Manager *manager_free(Manager *manager) {
                         fputs("carewalletd: the time could not be stored\n", stderr);
                 manager->wallet = wallet_close(manager->wallet);
         }
+        sd_event_source_disable_unref(manager->keyjob_turn);
         sd_event_source_disable_unref(manager->expiry);
         sd_event_source_disable_unref(manager->cleaning);
         (void) close_fd(manager->expiry_fd);

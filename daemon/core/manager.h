@@ -14,7 +14,8 @@ typedef struct Checking Checking;
 typedef struct Gate Gate;
 typedef struct Importer Importer;
 typedef struct Undoing Undoing;
-typedef struct Unlocking Unlocking;
+typedef struct Initializing Initializing;
+typedef struct KeyJob KeyJob;
 
 typedef struct ManagerConfig {
         int listen_fd;    /* borrowed */
@@ -36,8 +37,10 @@ typedef struct Manager {
         bool has_slots;
         Slots slots;
         Wallet *wallet; /* NULL: locked */
-        Unlocking *unlocking;
         Autolock *autolock; /* NULL while locked */
+        KeyJob *keyjobs; /* the first is being worked on */
+        sd_event_source *keyjob_turn;
+        Initializing *initializing;
         Importer *importer;
         Undoing *undoing;
         Checking *checking;
@@ -68,6 +71,15 @@ void manager_lock(Manager *manager);
 must_check int manager_apply_spool(Manager *manager, unsigned *ret_applied, json_t *unknown);
 /** manager_opened() - the wallet was unlocked: apply what waited, then timers and gate */
 must_check int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown);
+/**
+ * manager_store_slots() - both copies, then the generation that the wallet has seen, and a ledger entry in the same commit
+ * @type, @fields: of the entry; NULL: none. @fields is stolen
+ *
+ * Return: 0; negative errno: the slots are as they were, or were when it was read again; CONSENT_E_*: stored, but not logged.
+ */
+must_check int manager_store_slots(Manager *manager, const Slots *slots, const Secret *root, const char *type, json_t *fields);
+/** manager_note_slots() - the last half of it: generation and entry */
+must_check int manager_note_slots(Manager *manager, const char *type, json_t *fields);
 /** manager_arm_expiry() - after grants changed */
 void manager_arm_expiry(Manager *manager);
 /** manager_clean() - start deleting what a failed import left */
@@ -93,7 +105,7 @@ bool grant_is_active(const Grant *grant, PolicyNow now);
 json_t *grant_json(const Grant *grant, PolicyNow now);
 
 extern const Method methods[];
-const char *methods_guard(const Peer *peer, const Method *method, void *userdata);
+const char *methods_guard(const Call *call, void *userdata);
 
 /* Handlers, by file. */
 int method_status(Call *call, void *userdata);
@@ -106,6 +118,9 @@ int method_check_timezone(Call *call, void *userdata);
 int method_accept_clock(Call *call, void *userdata);
 int method_init(Call *call, void *userdata);
 int method_unlock(Call *call, void *userdata);
+int method_list_keys(Call *call, void *userdata);
+int method_add_key(Call *call, void *userdata);
+int method_remove_key(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
 int method_pull(Call *call, void *userdata);
 int method_stop_pull(Call *call, void *userdata);

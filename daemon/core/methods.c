@@ -22,6 +22,10 @@ const Method methods[] = {
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
         { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: int, unknown: []string",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
+        { "ListKeys", METHOD_READING, "", "keys: []object", "What opens the wallet", method_list_keys },
+        { "AddKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, type: string, label: ?string, replace: ?bool", "label: string",
+          "Another passphrase, recovery code or credential, or one in the place of another", method_add_key },
+        { "RemoveKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, label: string", "", "It opens the wallet no more", method_remove_key },
         { "Lock", METHOD_OPEN, "", "ended: bool", "End the core; a fresh, locked one takes its place", method_lock },
         { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
           "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
@@ -64,14 +68,14 @@ const Method methods[] = {
         { 0 },
 };
 
-const char *methods_guard(const Peer *peer, const Method *method, void *userdata) {
+const char *methods_guard(const Call *call, void *userdata) {
         const Manager *manager = userdata;
 
-        if (method->class == METHOD_OPEN)
+        if (call->method->class == METHOD_OPEN)
                 return NULL;
         if (!manager->wallet)
                 return manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized";
-        if (!guard_permits(&manager->guard, peer, clock_monotonic_ms()))
+        if (call->method->class != METHOD_PROVING && !guard_permits(&manager->guard, &call->peer, clock_monotonic_ms()))
                 return "org.carewallet.StepUpRequired";
         autolock_used(manager->autolock);
         return NULL;
@@ -216,7 +220,7 @@ int method_status(Call *call, void *userdata) {
 
 int method_lock(Call *call, void *userdata) {
         Manager *manager = userdata;
-        bool was_open = manager->wallet != NULL || manager->unlocking != NULL;
+        bool was_open = manager->wallet != NULL || manager->keyjobs != NULL;
         int r;
 
         if (!was_open)

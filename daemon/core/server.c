@@ -540,7 +540,7 @@ static int dispatch(Server *server, Call *call, const char *name) {
         bad = parameters_check(&checking, call->method->in);
         if (bad)
                 return call_invalid(call, bad);
-        refusal = config->guard(&call->peer, call->method, config->userdata);
+        refusal = config->guard(call, config->userdata);
         if (refusal)
                 return call_error(call, refusal, NULL);
 

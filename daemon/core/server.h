@@ -28,6 +28,7 @@ typedef enum MethodClass {
         METHOD_OPEN = 1, /* narrows or tells nothing: no question asked */
         METHOD_READING,
         METHOD_WIDENING,
+        METHOD_PROVING, /* widening too; the call itself brings the passphrase or the recovery code */
 } MethodClass;
 
 typedef struct Method {
@@ -62,8 +63,8 @@ typedef struct ServerConfig {
         uid_t patient; /* may connect, beside root and our own user */
         const Method *methods; /* ends with a row without name */
         const char *interface, *vendor, *product, *version;
-        /* may this peer do this now? NULL: yes; else the error's name */
-        const char *(*guard)(const Peer *peer, const Method *method, void *userdata);
+        /* may this peer make this call now? NULL: yes; else the error's name */
+        const char *(*guard)(const Call *call, void *userdata);
         void *userdata;
 } ServerConfig;
 

@@ -242,6 +242,21 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         return 0;
 }
 
+const char *wallet_reason(int r) {
+        switch (r) {
+        case WALLET_E_KEY:
+                return "A database does not belong to this wallet, or it is damaged. Restore a backup.";
+        case WALLET_E_MISSING:
+                return "A database is missing from the state directory though the keys are there. Restore a backup.";
+        case WALLET_E_VERSION:
+                return "This wallet was written by a later version of carewallet. Install that version.";
+        case WALLET_E_FULL:
+                return "The disk is full or cannot be written. Make room and try again.";
+        default:
+                return NULL;
+        }
+}
+
 Wallet *wallet_close(Wallet *wallet) {
         if (!wallet)
                 return NULL;

@@ -45,6 +45,9 @@ must_check int wallet_open(Wallet **ret, const char *dir, const Secret *root, co
 Wallet *wallet_close(Wallet *wallet);
 DEFINE_CLEANUP(Wallet *, wallet_close)
 
+/** wallet_reason() - a WALLET_E_* for a person; NULL for anything else */
+const char *wallet_reason(int r);
+
 PolicyNow wallet_now(const Wallet *wallet);
 /** wallet_begin(), wallet_commit() - a transaction on consent.db; committing also stores the time when it is the highest seen. CONSENT_E_FULL */
 must_check int wallet_begin(Wallet *wallet);

@@ -352,7 +352,7 @@ class Wallet:
                 result = self.cli('init', '--passphrase-fd', '{}', '--timezone', self.timezone, *args,
                                   passphrase=self.passphrase, **options)
                 self.recovery_output = result.out
-                if self.is_locked():
+                if result.code == 0 and self.is_locked():
                         self.unlock()
                 return result
 

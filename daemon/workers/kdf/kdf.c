@@ -3,6 +3,7 @@
 #include "kdf.h"
 
 #include "daemon/common/recovery.h"
+#include "daemon/common/slots.h"
 
 #include <sodium.h>
 #include <time.h>
@@ -52,11 +53,8 @@ static int calibrate(uint8_t key[static KDF_KEY_SIZE], const FrameKdfRequest *re
         return 0;
 }
 
-/* The code is random: no work factor is needed, the salt keeps two slots of one code apart. */
 static int from_recovery_code(uint8_t key[static KDF_KEY_SIZE], const FrameKdfRequest *request, const Secret *phrase) {
-        static const char context[] = "carewallet recovery v1"; /* without the terminator */
         cleanup(secret_freep) Secret *code = NULL;
-        uint8_t message[sizeof(context) - 1 + sizeof(request->salt)];
         int r;
 
         r = secret_new(&code, RECOVERY_SIZE);
@@ -64,12 +62,7 @@ static int from_recovery_code(uint8_t key[static KDF_KEY_SIZE], const FrameKdfRe
                 return r;
         if (recovery_decode(secret_data(code), (const char *) secret_data(phrase), secret_size(phrase), NULL) != 0)
                 return KDF_E_CODE;
-
-        memcpy(message, context, sizeof(context) - 1);
-        memcpy(message + sizeof(context) - 1, request->salt, sizeof(request->salt));
-        if (crypto_generichash(key, KDF_KEY_SIZE, message, sizeof(message), secret_data(code), RECOVERY_SIZE) < 0)
-                return -ENOTRECOVERABLE;
-        return 0;
+        return slots_random_kek(key, SLOT_RECOVERY, request->salt, code);
 }
 
 int kdf_derive(const FrameKdfRequest *request, const Secret *phrase, Secret **ret_key, uint32_t *ret_opslimit) {
@@ -90,6 +83,10 @@ int kdf_derive(const FrameKdfRequest *request, const Secret *phrase, Secret **re
                 break;
         case FRAME_KDF_RECOVERY:
                 r = from_recovery_code(secret_data(key), request, phrase);
+                opslimit = 0;
+                break;
+        case FRAME_KDF_CREDENTIAL:
+                r = secret_size(phrase) == SLOTS_CREDENTIAL_SIZE ? slots_random_kek(secret_data(key), SLOT_CREDENTIAL, request->salt, phrase) : KDF_E_CODE;
                 opslimit = 0;
                 break;
         default: /* frame_get_kdf_request() lets no other pass */

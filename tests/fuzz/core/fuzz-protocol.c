@@ -21,9 +21,8 @@ static const Method fuzz_methods[] = {
         { 0 },
 };
 
-static const char *guard(const Peer *peer, const Method *method, void *userdata) {
-        (void) peer;
-        (void) method;
+static const char *guard(const Call *call, void *userdata) {
+        (void) call;
         (void) userdata;
         return NULL;
 }

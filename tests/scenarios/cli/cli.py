@@ -105,7 +105,7 @@ class Fresh(unittest.TestCase):
                 self.assertTrue(self.w.is_locked())
                 self.w.cli('unlock', '--recovery-fd', '{}', passphrase=code.lower())
                 self.assertFalse(self.w.is_locked())
-                self.assertIn('already', self.w.cli('init', '--passphrase-fd', '{}', passphrase='x', code=REFUSED).err)
+                self.assertIn('already', self.w.cli('init', '--passphrase-fd', '{}', passphrase=PASSPHRASE, code=REFUSED).err)
                 for name in os.listdir(self.w.home):
                         for folder, _, files in os.walk(os.path.join(self.w.home, name)):
                                 for file in files:

@@ -13,6 +13,7 @@ from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
 OPEN = {'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
+PROVING = {'AddKey', 'RemoveKey'}  # the call itself brings the passphrase
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
 # Runs one call in a session of its own: a program of the same user that simply asks.
@@ -54,11 +55,31 @@ class Guard(unittest.TestCase):
                         table = methods(w)
                         self.assertGreaterEqual(len(table), 19)
                         self.assertLess(OPEN, set(table))
-                        for method in sorted(set(table) - OPEN):
+                        for method in sorted(set(table) - OPEN - PROVING):
                                 with self.subTest(method):
                                         self.assertEqual(as_stranger(w, method, filled(table[method])).get('error'), STEP_UP)
                         # while the session that gave the passphrase may
                         self.assertEqual(w.json('grants'), [])
+
+        def test_a_call_that_brings_the_passphrase_is_not_made_without_it(self):
+                with Wallet() as w:
+                        w.init()
+                        table = methods(w)
+                        parameters = {method: {**filled(table[method]), **({'type': 'passphrase'} if method == 'AddKey' else {})} for method in PROVING}
+                        for method in sorted(PROVING):
+                                with self.subTest(method), Varlink(w.socket) as v:
+                                        self.assertEqual(as_stranger(w, method, parameters[method]).get('error'), 'org.carewallet.Refused')
+                                        self.assertEqual(v.call(method, parameters[method], [secret('wrong')]).get('error'), 'org.carewallet.WrongPassphrase')
+                        self.assertEqual([k['label'] for k in w.json('key', 'list')], ['passphrase', 'recovery code'])
+
+        def test_a_program_in_another_session_cannot_make_the_patient_wait(self):
+                with Wallet() as w:
+                        w.init()
+                        w.lock()
+                        script = 'for i in 1 2 3; do "$1" unlock --passphrase-fd 3 3<<<wrong; done'
+                        run(['setsid', '--wait', 'bash', '-c', script, 'x', CLI], w.env, code=None)
+                        with Varlink(w.socket) as v:
+                                self.assertNotIn('error', v.call('Unlock', {'secretFd': 0}, [secret(PASSPHRASE)]))
 
         def test_on_a_locked_wallet_nothing_but_open_methods_is_answered(self):
                 with Wallet() as w:

@@ -26,6 +26,7 @@ ONLY = {
         'libgnutls': {'carewallet-gate'},
         'libcurl': {'carewallet-provider'},
         'libusb-1.0': {'carewallet-usb'},
+        'libzxcvbn': {'carewallet'},
         'libsqlite3': set(),
 }
 BASE = {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libcrypto', 'libm'}

@@ -90,6 +90,7 @@ static void every_type_of_entry_that_the_core_writes_has_words(void **state) {
                 assert_true(asprintf(&path, "%s/%s", CORE_SOURCES, file->d_name) > 0);
                 source = read_source(path);
                 n_types += check_calls(source, "wallet_log(", has_words);
+                n_types += check_calls(source, "keyjob_store(", has_words);
                 n_types += check_calls(source, "store_switch(", has_words);
                 n_types += check_calls(source, " append(", has_words);
                 n_reasons += check_calls(source, "refuse_provider(", refusal_has_words);

@@ -58,7 +58,7 @@ static void the_oldest_session_makes_room(void **state) {
                 assert_true(guard_permits(&guard, &(Peer){ .uid = 1000, .session = 100 + i }, 100));
 }
 
-static void each_wrong_try_of_a_user_waits_longer_up_to_a_limit(void **state) {
+static void each_wrong_try_of_a_session_waits_longer_up_to_a_limit(void **state) {
         uint64_t now = 0, last = 0;
         Guard guard = { 0 };
 
@@ -68,7 +68,8 @@ static void each_wrong_try_of_a_user_waits_longer_up_to_a_limit(void **state) {
 
                 assert_true(wait >= last && wait <= GUARD_DELAY_MAX_MS);
                 assert_int_equal(guard_must_wait(&guard, &alice, now), wait);
-                assert_int_equal(guard_must_wait(&guard, &alice_elsewhere, now + wait - 1), 1);
+                assert_int_equal(guard_must_wait(&guard, &alice, now + wait - 1), 1);
+                assert_int_equal(guard_must_wait(&guard, &alice_elsewhere, now), 0);
                 assert_int_equal(guard_must_wait(&guard, &alice, now + wait), 0);
                 assert_int_equal(guard_must_wait(&guard, &bob, now), 0);
                 last = wait;
@@ -98,14 +99,14 @@ static void a_session_that_ended_is_not_the_one_that_gets_its_number(void **stat
         assert_false(guard_permits(&guard, &peer, 0));
 }
 
-static void many_users_do_not_make_the_guard_forget_the_slowed_one(void **state) {
+static void many_sessions_do_not_make_the_guard_forget_the_slowed_one(void **state) {
         Guard guard = { 0 };
 
         (void) state;
         for (int i = 0; i < 10; i++)
                 (void) guard_failed(&guard, &alice, 0);
         for (uid_t i = 0; i < 100; i++)
-                (void) guard_failed(&guard, &(Peer){ .uid = 2000 + i, .session = 1 }, 0);
+                (void) guard_failed(&guard, &(Peer){ .uid = 2000, .session = 1 + (pid_t) i }, 0);
         assert_true(guard_must_wait(&guard, &alice, 0) > 0);
 }
 
@@ -115,9 +116,9 @@ int main(void) {
                 cmocka_unit_test(a_peer_without_a_session_is_never_permitted),
                 cmocka_unit_test(giving_it_again_starts_the_time_anew),
                 cmocka_unit_test(the_oldest_session_makes_room),
-                cmocka_unit_test(each_wrong_try_of_a_user_waits_longer_up_to_a_limit),
+                cmocka_unit_test(each_wrong_try_of_a_session_waits_longer_up_to_a_limit),
                 cmocka_unit_test(a_session_that_ended_is_not_the_one_that_gets_its_number),
-                cmocka_unit_test(many_users_do_not_make_the_guard_forget_the_slowed_one),
+                cmocka_unit_test(many_sessions_do_not_make_the_guard_forget_the_slowed_one),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

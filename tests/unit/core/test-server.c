@@ -80,12 +80,12 @@ static const Method test_methods[] = {
         { 0 },
 };
 
-static const char *guard(const Peer *peer, const Method *method, void *userdata) {
+static const char *guard(const Call *call, void *userdata) {
         World *world = userdata;
 
-        assert_int_equal(peer->uid, geteuid());
-        assert_int_equal(peer->session, getsid(0));
-        return strcmp(method->name, world->refuse) == 0 ? "org.carewallet.StepUpRequired" : NULL;
+        assert_int_equal(call->peer.uid, geteuid());
+        assert_int_equal(call->peer.session, getsid(0));
+        return strcmp(call->method->name, world->refuse) == 0 ? "org.carewallet.StepUpRequired" : NULL;
 }
 
 static void turn(World *world) {

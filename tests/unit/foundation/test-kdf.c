@@ -21,16 +21,42 @@ static void assert_key(const Secret *key, const char *hex) {
         assert_string_equal(found, hex);
 }
 
-static void a_passphrase_gives_the_key_that_wallets_are_wrapped_with(void **state) {
-        cleanup(secret_freep) Secret *phrase = secret_of("correct horse", 13), *key = NULL;
-        FrameKdfRequest request = request_of(FRAME_KDF_PASSPHRASE, 3, UINT64_C(256) << 20);
-        uint32_t opslimit = 0;
+/* By the reference implementation: printf %s PHRASE | argon2 SALT -id -t T -m LOG2(KiB) -p 1 -l 32 -r */
+static void argon2id_gives_the_reference_implementation_s_answers(void **state) {
+        static const struct {
+                const char *phrase, *salt, *hex;
+                uint32_t opslimit;
+                uint64_t memlimit;
+        } known[] = {
+                {"correct horse", "ssssssssssssssss", "07a3476f4c4c72d7590532031096f700c8421a16fb78e5dfcbeaea50a6fbf02e", 3, UINT64_C(256) << 20},
+                {"a second passphrase", "0123456789abcdef", "0e24e0a51cf4dec45f127ee3d7f95932088d55904c185fafc9b5d649e6bfe783", 1, UINT64_C(8) << 20},
+        };
 
         (void) state;
 
-        assert_int_equal(kdf_derive(&request, phrase, &key, &opslimit), 0);
-        assert_int_equal(opslimit, 3);
-        assert_key(key, "07a3476f4c4c72d7590532031096f700c8421a16fb78e5dfcbeaea50a6fbf02e");
+        for (size_t i = 0; i < N_ELEMENTS(known); i++) {
+                cleanup(secret_freep) Secret *phrase = secret_of(known[i].phrase, strlen(known[i].phrase)), *key = NULL;
+                FrameKdfRequest request = request_of(FRAME_KDF_PASSPHRASE, known[i].opslimit, known[i].memlimit);
+                uint32_t opslimit = 0;
+
+                memcpy(request.salt, known[i].salt, sizeof(request.salt));
+                assert_int_equal(kdf_derive(&request, phrase, &key, &opslimit), 0);
+                assert_key(key, known[i].hex);
+        }
+}
+
+/* Key by Python's hashlib.blake2b. */
+static void a_credential_gives_its_key_and_must_have_32_bytes(void **state) {
+        cleanup(secret_freep) Secret *credential = secret_of("abcdefghijklmnopqrstuvwxyz012345", 32), *shorter = secret_of("abc", 3), *key = NULL;
+        FrameKdfRequest request = request_of(FRAME_KDF_CREDENTIAL, 0, 0);
+        uint32_t opslimit = 9;
+
+        (void) state;
+
+        assert_int_equal(kdf_derive(&request, shorter, &key, &opslimit), KDF_E_CODE);
+        assert_int_equal(kdf_derive(&request, credential, &key, &opslimit), 0);
+        assert_int_equal(opslimit, 0);
+        assert_key(key, "cdec2f82333755ea8cc5703c5f5512c0cb89f0f67f08ef008102bb69d3e2338e");
 }
 
 /* Key and code by Python's hashlib.blake2b and an independent base32: see test-recovery.c. */
@@ -139,13 +165,14 @@ static void the_worker_answers_no_bad_request(void **state) {
         assert_int_equal(run_worker(&request, fd, &type, &value), -EBADMSG);
         request = request_of(FRAME_KDF_PASSPHRASE, 65, UINT64_C(1) << 20);
         assert_int_equal(run_worker(&request, fd, &type, &value), -EBADMSG);
-        request = request_of(4, 1, UINT64_C(1) << 20);
+        request = request_of(6, 1, UINT64_C(1) << 20);
         assert_int_equal(run_worker(&request, fd, &type, &value), -EBADMSG);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(a_passphrase_gives_the_key_that_wallets_are_wrapped_with),
+                cmocka_unit_test(argon2id_gives_the_reference_implementation_s_answers),
+                cmocka_unit_test(a_credential_gives_its_key_and_must_have_32_bytes),
                 cmocka_unit_test(a_recovery_code_gives_its_key_however_it_is_typed),
                 cmocka_unit_test(a_mistyped_recovery_code_gives_no_key),
                 cmocka_unit_test(calibration_never_goes_below_what_was_asked_and_gives_the_same_key_as_its_result),

@@ -76,9 +76,32 @@ static void slots_are_limited_in_number_and_in_what_they_ask_for(void **state) {
         while (slots.n_slots < SLOTS_MAX)
                 assert_int_equal(slots_add(&slots, SLOT_PASSPHRASE, salt, 64, SLOTS_MEMLIMIT_MAX, label, kek, root), 0);
         assert_int_equal(slots_add(&slots, SLOT_PASSPHRASE, salt, 1, 8192, "", kek, root), SLOTS_E_FULL);
+        assert_int_equal(slots_replace(&slots, 3, SLOT_PASSPHRASE, salt, 2, 8192, "in its place", kek, root), 0);
+        assert_int_equal(slots_replace(&slots, 3, SLOT_PASSPHRASE, salt, 65, 8192, "", kek, root), SLOTS_E_FORMAT);
+        assert_string_equal(slots.slots[3].label, "in its place");
         assert_int_equal(slots_remove(&slots, 0), 0);
         assert_int_equal(slots.n_slots, SLOTS_MAX - 1);
         assert_string_equal(slots.slots[0].label, label);
+}
+
+static void the_last_passphrase_stays_whatever_else_there_is(void **state) {
+        cleanup(secret_freep) Secret *root = key_of(1), *kek = key_of(2);
+        Slots slots = wallet_of(root, kek);
+        size_t found;
+
+        (void) state;
+
+        assert_int_equal(slots_add(&slots, SLOT_RECOVERY, salt, 0, 0, "recovery code", kek, root), 0);
+        assert_int_equal(slots_add(&slots, SLOT_CREDENTIAL, salt, 0, 0, "machine", kek, root), 0);
+        assert_int_equal(slots_remove(&slots, 0), SLOTS_E_LAST);
+        assert_int_equal(slots_add(&slots, SLOT_PASSPHRASE, salt, 1, 8192, "second", kek, root), 0);
+        assert_int_equal(slots_remove(&slots, 0), 0);
+        assert_true(slots_find(&slots, "second", &found));
+        assert_int_equal(slots_remove(&slots, found), SLOTS_E_LAST);
+        assert_false(slots_find(&slots, "passphrase", &found));
+        assert_int_equal(slots_remove(&slots, 0), 0);
+        assert_int_equal(slots_remove(&slots, 0), 0);
+        assert_int_equal(slots_remove(&slots, 0), SLOTS_E_LAST);
 }
 
 static void what_was_stored_is_loaded_and_each_store_is_a_generation(void **state) {
@@ -220,6 +243,7 @@ int main(void) {
                 cmocka_unit_test(each_slot_opens_with_its_own_key_and_no_other),
                 cmocka_unit_test(a_slot_with_other_parameters_or_in_another_wallet_opens_no_more),
                 cmocka_unit_test(slots_are_limited_in_number_and_in_what_they_ask_for),
+                cmocka_unit_test(the_last_passphrase_stays_whatever_else_there_is),
                 cmocka_unit_test(what_was_stored_is_loaded_and_each_store_is_a_generation),
                 cmocka_unit_test(one_torn_copy_is_survived_and_two_are_said),
                 cmocka_unit_test(a_store_that_was_cut_off_leaves_one_state_or_the_other),
