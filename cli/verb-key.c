@@ -6,8 +6,10 @@
 
 #include <fcntl.h>
 #include <sodium.h>
+#include <time.h>
 
 #include "daemon/common/recovery.h"
+#include "kit.h"
 
 enum {
         /* add, change */
@@ -16,6 +18,7 @@ enum {
         /* remove, recovery */
         YES = N_CLI_PROOF_OPTIONS,
         OUT,
+        PDF,
 };
 
 static const Option new_options[] = {
@@ -35,6 +38,7 @@ static const Option recovery_options[] = {
         CLI_PROOF_OPTIONS,
         [YES] = {"yes", NULL, "do not ask", NULL},
         [OUT] = {"out", "FILE", "write the code to a new file and not to the terminal", NULL},
+        [PDF] = {"pdf", "FILE", "make a page to be printed, with the code, a QR code of it and what to do", NULL},
         {NULL, NULL, NULL, NULL},
 };
 
@@ -172,30 +176,46 @@ static int make_code(Secret **ret) {
 }
 
 /* On the disk before it counts: at each moment there is one that opens the wallet. */
-static int write_code(int dir_fd, const char *path, const Secret *code) {
-        cleanup(close_fdp) int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+static int write_new(const char *path, const Secret *content, size_t n, const char *end) {
+        cleanup(close_fdp) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         int r;
 
         if (fd < 0)
                 return -errno;
-        r = output_write(fd, secret_data(code), strlen((const char *) secret_data(code)));
+        r = output_write(fd, secret_data(content), n);
         if (r == 0)
-                r = output_write(fd, "\n", 1);
+                r = output_write(fd, end, strlen(end));
         if (r == 0 && fsync(fd) < 0)
                 r = -errno;
         if (r < 0)
-                (void) unlinkat(dir_fd, path, 0);
+                (void) unlink(path);
         return r;
+}
+
+static int write_kit(const char *path, const Secret *code, const char *wallet_id) {
+        cleanup(secret_freep) Secret *kit = NULL;
+        time_t now = time(NULL);
+        char day[16] = "";
+        struct tm tm;
+        size_t n;
+        int r;
+
+        if (localtime_r(&now, &tm))
+                (void) strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+        r = kit_make(&kit, &n, code, wallet_id, day);
+        return r == 0 ? write_new(path, kit, n, "") : r;
 }
 
 static int run_recovery(Cli *cli) {
         cleanup(json_decrefp) json_t *parameters = json_pack("{s:s, s:i, s:b}", "type", "recovery", "newFd", 1, "replace", 1);
         cleanup(close_fdp) int secret_fd = -1, new_fd = -1;
         cleanup(secret_freep) Secret *code = NULL;
-        const char *out = cli_option(cli, OUT);
+        const char *out = cli_option(cli, OUT), *pdf = cli_option(cli, PDF);
         cleanup(reply_done) Reply reply = {0};
         int r;
 
+        if (out && pdf)
+                return cli_usage(cli, "--out or --pdf, not both.");
         if (!cli_option(cli, YES)) {
                 r = cli_confirm(cli, "A new recovery code will be made, and the one that you have will open the wallet no more. Go on?");
                 if (r != 0)
@@ -209,8 +229,10 @@ static int run_recovery(Cli *cli) {
                 r = secret_to_memfd(&new_fd, code, strlen((const char *) secret_data(code)));
         if (r < 0)
                 return cli_trouble(cli, r, "Making the code failed");
-        if (out) {
-                r = write_code(AT_FDCWD, out, code);
+        if (out || pdf) {
+                r = pdf ? write_kit(pdf, code, message_text(cli->status, "walletId", "?"))
+                        : write_new(out, code, strlen((const char *) secret_data(code)), "\n");
+                out = pdf ? pdf : out;
                 if (r < 0)
                         return cli_fail(cli, EXIT_REFUSED, "%s can't be written: %s. The recovery code that you have is still the right one.", out, strerror(-r));
         }
@@ -226,7 +248,8 @@ static int run_recovery(Cli *cli) {
                 return cli_print_json(cli, answer);
         }
         if (out)
-                output_say(stdout, 0, "The new recovery code is in %s. The one that you had is void. Keep it away from this machine.", out);
+                output_say(stdout, 0, pdf ? "The recovery kit is %s: print it, then delete the file. The code that you had is void."
+                                          : "The new recovery code is in %s. The one that you had is void. Keep it away from this machine.", out);
         else if (show_code(code) < 0)
                 return cli_fail(cli, EXIT_INTERNAL, "The new recovery code is made, but could not be written. Make another: carewallet key recovery");
         return EXIT_DONE;
@@ -282,6 +305,7 @@ const Verb verb_key_recovery = {
         .group = "Keys",
         .operands = "",
         .summary = "A new recovery code; the old one is void",
+        .help = "--pdf makes the recovery kit, one page to be printed. The file is new, and yours alone (mode 0600).",
         .options = recovery_options,
         .run = run_recovery,
 };

@@ -27,6 +27,7 @@ ONLY = {
         'libcurl': {'carewallet-provider'},
         'libusb-1.0': {'carewallet-usb'},
         'libzxcvbn': {'carewallet'},
+        'libqrencode': {'carewallet'},
         'libsqlite3': set(),
 }
 BASE = {'libc', 'libsodium', 'libjansson', 'libseccomp', 'libcrypto', 'libm'}
