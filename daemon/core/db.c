@@ -211,24 +211,84 @@ static int set_format(Db *db) {
         return set_number(db, "cipher_page_size", PAGE_SIZE);
 }
 
-static int set_schema(Db *db, const char *schema) {
-        char version[32];
+/* As it lies on the disk, encrypted, for the program that wrote it. */
+static int keep_before(Db *db, const char *path) {
+        static uint8_t piece[64 * 1024];
+        cleanup(freep) char *temporary = NULL;
+        cleanup(close_fdp) int fd = -1;
+        uint64_t n_bytes = 0;
         int r;
 
+        if (asprintf(&temporary, "%s.tmp", path) < 0) {
+                temporary = NULL;
+                return -ENOMEM;
+        }
+        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return DB_E_FULL;
+        r = db_hold(db, &n_bytes);
+        if (r)
+                return r;
+        for (uint64_t at = 0; !r && at < n_bytes;) {
+                size_t n = n_bytes - at < sizeof(piece) ? (size_t) (n_bytes - at) : sizeof(piece);
+
+                r = db_copy(db, at, piece, n);
+                if (!r && write(fd, piece, n) != (ssize_t) n)
+                        r = DB_E_FULL;
+                at += n;
+        }
+        db_release(db);
+        if (!r && (fsync(fd) < 0 || rename(temporary, path) < 0))
+                r = DB_E_FULL;
+        if (r)
+                (void) unlink(temporary);
+        return r;
+}
+
+static int set_schema(Db *db, const char *path, const DbOptions *options) {
+        cleanup(freep) char *before = NULL;
+        char version[32], sql[64];
+        unsigned now = 0, last = 1;
+        int r;
+
+        while (options->migrations && options->migrations[last - 1])
+                last++;
         r = read_setting(db, "user_version", version, sizeof(version));
         if (r)
                 return r;
-        if (strcmp(version, "1") == 0)
-                return 0;
-        if (strcmp(version, "0") != 0)
+        for (; now <= last; now++) {
+                (void) snprintf(sql, sizeof(sql), "%u", now);
+                if (strcmp(version, sql) == 0)
+                        break;
+        }
+        if (now > last)
                 return DB_E_VERSION;
+        if (asprintf(&before, "%s.before", path) < 0) {
+                before = NULL;
+                return -ENOMEM;
+        }
+        if (now == last) {
+                (void) unlink(before);
+                return 0;
+        }
+        if (now > 0) {
+                r = keep_before(db, before);
+                if (r)
+                        return r;
+        }
 
         r = db_begin(db);
         if (r)
                 return r;
-        r = db_execute(db, schema);
+        if (now == 0) {
+                r = db_execute(db, options->schema);
+                now = 1;
+        }
+        for (; !r && now < last; now++)
+                r = db_execute(db, options->migrations[now - 1]);
+        (void) snprintf(sql, sizeof(sql), "PRAGMA user_version=%u", last);
         if (!r)
-                r = db_execute(db, "PRAGMA user_version=1");
+                r = db_execute(db, sql);
         if (r) {
                 db_rollback(db);
                 return r;
@@ -315,7 +375,7 @@ int db_open(Db **ret, const char *dir, const char *name, const Secret *key, cons
                 return r;
         (void) sqlite3_wal_hook(db->handle, count_wal_pages, db);
 
-        r = set_schema(db, options->schema);
+        r = set_schema(db, path, options);
         if (r)
                 return r;
 

@@ -28,6 +28,7 @@ enum {
 
 typedef struct DbOptions {
         const char *schema;     /* SQL that makes version 1 */
+        const char *const *migrations; /* SQL that makes version 2 of 1, 3 of 2 ..., NULL at the end; NULL: there are none. Forward only */
         unsigned cache_kib;     /* page cache, the plaintext that may be in memory */
         unsigned wal_limit_kib; /* a longer log is cut to this when it starts over */
         bool durable;           /* each commit reaches the disk before it returns; else only in order */
@@ -42,6 +43,9 @@ must_check int db_init(void);
 /**
  * db_open() - open DIR/NAME, or make it (mode 0600) with options->schema
  * @key: DB_KEY_SIZE bytes, borrowed
+ *
+ * One of an older schema is copied to DIR/NAME.before, then brought up to date by one transaction: that takes as long as the
+ * copy. The copy stays until it was opened once more.
  *
  * Return: 0; DB_E_KEY, DB_E_VERSION, DB_E_SETTING, DB_E_FULL; -EBUSY when another process has it; negative errno.
  */

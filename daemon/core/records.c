@@ -24,11 +24,13 @@ static const char schema[] =
         "CREATE TABLE rejected(import INTEGER NOT NULL, n INTEGER NOT NULL, line INTEGER NOT NULL, reason TEXT NOT NULL, row TEXT NOT NULL,"
         " PRIMARY KEY(import, n)) WITHOUT ROWID;";
 
-/* Not in the first wallets: made where it is missing. */
-static const char schema_again[] =
+static const char *const migrations[] = {
+        /* 2: some wallets of version 1 have it already */
         "CREATE TABLE IF NOT EXISTS again(kind INTEGER NOT NULL, from_ms INTEGER NOT NULL, from_identity BLOB NOT NULL, import INTEGER NOT NULL,"
         " to_ms INTEGER NOT NULL, to_identity BLOB NOT NULL,"
-        " PRIMARY KEY(kind, from_ms, from_identity, import, to_ms, to_identity)) WITHOUT ROWID;";
+        " PRIMARY KEY(kind, from_ms, from_identity, import, to_ms, to_identity)) WITHOUT ROWID;",
+        NULL,
+};
 
 /* --- numbers of imports --- */
 
@@ -315,6 +317,7 @@ static int load_sources(Records *records) {
 int records_open(Records **ret, const char *dir, const Secret *key) {
         const DbOptions options = {
                 .schema = schema,
+                .migrations = migrations,
                 .cache_kib = CACHE_KIB,
                 .wal_limit_kib = WAL_LIMIT_KIB,
         };
@@ -330,9 +333,6 @@ int records_open(Records **ret, const char *dir, const Secret *key) {
         records_stats_clear(&records->visible);
 
         r = db_open(&records->db, dir, "records.db", key, &options);
-        if (r)
-                return r;
-        r = db_execute(records->db, schema_again);
         if (r)
                 return r;
         r = prepare(records);
