@@ -438,8 +438,8 @@ int cli_stream(Cli *cli, Reply *first, int to, Progress *progress) {
                         progress_end(progress);
                 if (r < 0) {
                         reply_done(&last);
-                        if (r == -EPIPE)
-                                return cli_fail(cli, EXIT_REFUSED, "The reader of the output went away.");
+                        if (r == -EPIPE) /* head(1) has seen enough */
+                                return EXIT_REFUSED;
                         return cli_fail(cli, EXIT_REFUSED, "Writing the output failed: %s.", strerror(-r));
                 }
         }
@@ -736,7 +736,9 @@ static int run(Cli *cli, int argc, char **argv) {
 
         r = cli->verb->run(cli);
 
-        if (fflush(stdout) != 0 || ferror(stdout))
+        if ((fflush(stdout) != 0 || ferror(stdout)) && errno == EPIPE)
+                r = r != 0 ? r : EXIT_REFUSED;
+        else if (ferror(stdout))
                 r = r != 0 ? r : cli_fail(cli, EXIT_REFUSED, "Writing the output failed: %s.", strerror(errno));
         if (r == EXIT_DONE || r == EXIT_PARTLY)
                 look_again(cli);

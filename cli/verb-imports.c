@@ -19,6 +19,8 @@ static int run(Cli *cli) {
         size_t i;
         int r;
 
+        if (cli->arguments.n_operands > 0 && strcmp(cli_operand(cli, 0), "list") != 0)
+                return cli_usage(cli, "There is no verb \"imports %.64s\".", cli_operand(cli, 0));
         r = cli_zone(cli);
         if (r != 0)
                 return r;
@@ -145,7 +147,8 @@ static int run_undo(Cli *cli) {
 const Verb verb_imports = {
         .name = "imports",
         .group = "Data",
-        .operands = "",
+        .operands = "[list]",
+        .n_max = 1,
         .summary = "What was imported when, and what could not be read",
         .help = "With --json the whole reports, with the first 1,000 rows of each that were rejected and why.",
         .run = run,

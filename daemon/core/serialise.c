@@ -399,7 +399,7 @@ int serialise_summary(Text *text, const PolicySummary *summary) {
                 p = put_literal(p, "\":");
                 p = put_uint(p, summary->band[band]);
         }
-        p = put_literal(p, "}}");
+        p = put_literal(p, "}}\n");
 
         text->n = (size_t) (p - text->bytes);
         return 0;

@@ -147,11 +147,19 @@ static json_t *devices_json(const Slice *slice, const PolicyEffective *effective
         for (size_t i = 0; i < slice->n_devices; i++) {
                 const SliceDevice *known = &slice->devices[i];
                 const RecordsSource *source = records_source(records, known->source);
-                bool has_serial = effective->identity == POLICY_PSEUDONYM && *known->pseudonym;
+                bool has_serial = effective->identity == POLICY_PSEUDONYM && *known->pseudonym, is_there = false;
+                json_t *device, *other;
+                size_t k;
 
-                if (known->left && source)
-                        (void) json_array_append_new(devices, json_pack("{s:s, s:s*}", "device", source->model, "serial",
-                                                                        has_serial ? known->pseudonym : NULL));
+                if (!known->left || !source)
+                        continue;
+                device = json_pack("{s:s, s:s*}", "device", source->model, "serial", has_serial ? known->pseudonym : NULL);
+                json_array_foreach (devices, k, other)
+                        is_there = is_there || json_equal(device, other); /* its pump and its sensor are sources of their own */
+                if (is_there)
+                        json_decref(device);
+                else
+                        (void) json_array_append_new(devices, device);
         }
         return devices;
 }
