@@ -15,6 +15,7 @@ static const Verb *const verbs[] = {
         &verb_key_recovery,
         &verb_status,
         &verb_wallets,
+        &verb_doctor,
         &verb_timezone,
         &verb_timezone_add,
         &verb_timezone_remove,

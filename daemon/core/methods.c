@@ -2,6 +2,8 @@
 
 /* The protocol as a table, its guard, and the methods that are a few lines. */
 
+#include <sys/vfs.h>
+
 #include "daemon/common/spool.h"
 #include "daemon/launcher/launcher.h"
 #include "gate.h"
@@ -22,6 +24,7 @@ const Method methods[] = {
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
         { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: int, unknown: []string",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
+        { "Diagnose", METHOD_OPEN, "", "pid: int, free: int, slotCopies: int", "What only the core can see of its own place", method_diagnose },
         { "ListKeys", METHOD_READING, "", "keys: []object", "What opens the wallet", method_list_keys },
         { "AddKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, type: string, label: ?string, replace: ?bool", "label: string",
           "Another passphrase, recovery code or credential, or one in the place of another", method_add_key },
@@ -216,6 +219,19 @@ int method_status(Call *call, void *userdata) {
                 }
         }
         return call_reply(call, status);
+}
+
+int method_diagnose(Call *call, void *userdata) {
+        const Manager *manager = userdata;
+        struct statfs fs;
+        Slots slots;
+        int r;
+
+        if (fstatfs(manager->config.state_dir_fd, &fs) < 0)
+                return -errno;
+        r = slots_load(&slots, manager->config.state_dir_fd);
+        return call_reply(call, json_pack("{s:i, s:I, s:i}", "pid", (int) getpid(), "free", (json_int_t) fs.f_bavail * (json_int_t) fs.f_bsize, "slotCopies",
+                                          r == 0 ? (int) slots.n_copies : 0));
 }
 
 int method_lock(Call *call, void *userdata) {

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
-OPEN = {'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
+OPEN = {'Diagnose', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
 PROVING = {'AddKey', 'RemoveKey'}  # the call itself brings the passphrase
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
