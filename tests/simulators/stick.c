@@ -100,13 +100,42 @@ static const uint8_t *glucose_page(const Sim *sim, const uint8_t *const *pages, 
         return pages[sim->newest_glucose - number];
 }
 
+static void send_profile(Sim *sim, unsigned opcode) {
+        /* standard: 0.8 U/h, from 6:30 on 1.025; A and B: none */
+        static const uint8_t standard[] = { 0x20, 0x00, 0x00, 0x29, 0x00, 0x0d }, none[] = { 0x00, 0x00, 0x3f };
+        uint8_t profile[3 * PACKET] = { 0 };
+
+        memcpy(profile, opcode == 0x92 ? standard : none, opcode == 0x92 ? sizeof(standard) : sizeof(none));
+        send(sim, profile, sizeof(profile));
+}
+
 static void pump(Sim *sim, unsigned opcode, const uint8_t *parameters) {
         /* 2015-05-28 20:46:23 */
         static const uint8_t clock[] = { 0x14, 0x2e, 0x17, 0x07, 0xdf, 0x05, 0x1c };
+        /* 1.28 V; 49.525 U; normal; 15 U and 2 U/h at most, no patterns */
+        static const uint8_t battery[] = { 0x00, 0x00, 0x80 }, reservoir[] = { 0x00, 0x00, 0x07, 0xbd }, state[] = { 0x03, 0x00, 0x00 };
+        static const uint8_t settings[] = { 0x00, 0x02, 0x01, 0x05, 0x01, 0x00, 0x96, 0x00, 0x50 };
         uint8_t reply[64] = { 0 };
         const uint8_t *page;
 
         switch (opcode) {
+        case 0x72:
+                send(sim, battery, sizeof(battery));
+                return;
+        case 0x73:
+                send(sim, reservoir, sizeof(reservoir));
+                return;
+        case 0xc0:
+                send(sim, settings, sizeof(settings));
+                return;
+        case 0xce:
+                send(sim, state, sizeof(state));
+                return;
+        case 0x92:
+        case 0x93:
+        case 0x94:
+                send_profile(sim, opcode);
+                return;
         case 0x5d:
                 sim->is_radio_on = parameters[0] == 1;
                 if (sim->is_radio_on && sim->is_asleep)

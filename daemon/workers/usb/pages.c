@@ -472,7 +472,7 @@ static int feed(Pages *p, Pump *pump) {
                         r = pump_add_history(pump, page->number, page->bytes, page->n, false);
                 } else if (page->opcode == OP_GLUCOSE) {
                         isig = find_page(p, OP_ISIG, page->number);
-                        r = pump_add_glucose(pump, page->number, page->bytes, page->n, isig ? isig->bytes : NULL, isig ? isig->n : 0);
+                        r = pump_add_glucose(pump, page->number, page->bytes, page->n, isig ? isig->bytes : NULL, isig ? isig->n : 0, false);
                 } else {
                         continue;
                 }

@@ -23,6 +23,7 @@ typedef struct Pull {
         const ImportSink *sink;
         Pump *pump;
         ParadigmModel model;
+        int64_t clock_ms; /* the pump's wall clock; 0: it has none */
         FrameUsbPump *result;
         bool is_awake;
         unsigned n_done, n_all, n_bad; /* pages; n_bad: in a row */
@@ -30,11 +31,12 @@ typedef struct Pull {
         char *refusal;
 } Pull;
 
-void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], const uint8_t page[static PARADIGM_PAGE_SIZE]) {
+void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], unsigned known, const uint8_t *bytes, size_t n) {
         /* raised when the decoders learn to read more: what was read before is then read once again */
-        static const uint8_t key[crypto_generichash_KEYBYTES] = "history page 1";
+        static const uint8_t key[crypto_generichash_KEYBYTES] = "what a pump says, 1";
 
-        (void) crypto_generichash(ret, FRAME_USB_HASH_SIZE, page, PARADIGM_PAGE_SIZE, key, sizeof(key));
+        (void) crypto_generichash(ret, FRAME_USB_HASH_SIZE, bytes, n, key, sizeof(key));
+        ret[0] = (uint8_t) known;
 }
 
 static const char *words_of(int r) {
@@ -67,6 +69,18 @@ static int refuse(Pull *p, const char *text) {
 
 static int note(Pull *p, const char *text) {
         return p->sink->note(p->sink->userdata, text);
+}
+
+static bool is_known(const Pull *p, const uint8_t *hash) {
+        for (size_t i = 0; i != p->request->n_known; i++)
+                if (memcmp(p->request->known[i], hash, FRAME_USB_HASH_SIZE) == 0)
+                        return true;
+        return false;
+}
+
+static void keep_known(Pull *p, const uint8_t hash[static FRAME_USB_HASH_SIZE]) {
+        if (p->result->n_known < FRAME_USB_KNOWN_MAX)
+                memcpy(p->result->known[p->result->n_known++], hash, FRAME_USB_HASH_SIZE);
 }
 
 /* --- who is there --- */
@@ -111,6 +125,7 @@ static int ask_clock(Pull *p) {
         if (!paradigm_clock(reply, &now.local_ms))
                 return note(p, "The pump's clock shows no valid time.");
         zones_place(p->zones, &now);
+        p->clock_ms = now.local_ms;
         p->result->clock_offset_ms = now.utc_ms - p->request->now_utc_ms;
         offset_ms = p->result->clock_offset_ms;
         if (llabs(offset_ms) < CLOCK_OFFSET_SHOWN_MS)
@@ -138,6 +153,57 @@ static int identify(Pull *p) {
         return ask_clock(p);
 }
 
+/* --- how it is --- */
+
+/* One that can't be had, or not now, is no reason to leave the pages unread. */
+static bool is_passed_over(int r) {
+        return r == CARELINK_STICK_E_REFUSED || r == CARELINK_STICK_E_GARBLED || r == CARELINK_STICK_E_NO_PUMP;
+}
+
+/* A record of it when it is not what it was the last time. */
+static int take_reading(Pull *p, PumpReading reading, const uint8_t *bytes, size_t n) {
+        uint8_t hash[FRAME_USB_HASH_SIZE];
+
+        pull_hash(hash, PULL_READING + reading, bytes, n);
+        keep_known(p, hash);
+        if (p->clock_ms == 0 || is_known(p, hash))
+                return 0;
+        return fold(pump_add_reading(p->pump, reading, p->clock_ms, bytes, n));
+}
+
+static int read_status(Pull *p) {
+        static const CarelinkOpcode questions[] = { CARELINK_BATTERY, CARELINK_RESERVOIR, CARELINK_STATUS };
+        uint8_t reply[CARELINK_STICK_REPLY], status[N_ELEMENTS(questions) * PUMP_STATUS_PART];
+        int r;
+
+        for (size_t i = 0; i != N_ELEMENTS(questions); i++) {
+                r = carelink_stick_ask(&p->stick, questions[i], 3, reply);
+                if (r)
+                        return is_passed_over(r) ? 0 : r;
+                memcpy(status + i * PUMP_STATUS_PART, reply, PUMP_STATUS_PART);
+        }
+        p->result->battery_mv = pump_battery_mv(status);
+        p->result->reservoir_milli = pump_reservoir_milli(&p->model, status + PUMP_STATUS_PART);
+        return take_reading(p, PUMP_STATUS, status, sizeof(status));
+}
+
+static int read_settings(Pull *p) {
+        static const CarelinkOpcode profiles[] = { CARELINK_PROFILE_STANDARD, CARELINK_PROFILE_A, CARELINK_PROFILE_B };
+        uint8_t reply[CARELINK_STICK_REPLY], profile[PUMP_PROFILE_SIZE];
+        size_t n;
+        int r;
+
+        r = carelink_stick_ask(&p->stick, p->model.group == PARADIGM_X12 ? CARELINK_SETTINGS_512 : CARELINK_SETTINGS, 3, reply);
+        if (r == 0)
+                r = take_reading(p, PUMP_SETTINGS, reply, sizeof(reply));
+        for (size_t i = 0; i != N_ELEMENTS(profiles) && (r == 0 || is_passed_over(r)); i++) {
+                r = carelink_stick_page(&p->stick, profiles[i], 0, profile, sizeof(profile), NULL, &n);
+                if (r == 0)
+                        r = take_reading(p, PUMP_PROFILE_STANDARD + i, profile, sizeof(profile));
+        }
+        return is_passed_over(r) ? 0 : r;
+}
+
 /* --- pages --- */
 
 static int progress(Pull *p) {
@@ -146,30 +212,15 @@ static int progress(Pull *p) {
 
 /* A page that did not come: what came is reported, and the session goes on, unless nothing comes any more. */
 static int missing(Pull *p, int r, const char *what, unsigned number, const uint8_t *bytes, size_t n) {
-        char reason[160], row[2 * 64 + 1] = "";
+        char reason[160];
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i != n && i != 64; i++)
-                (void) snprintf(row + 2 * i, 3, "%02x", bytes[i]);
         (void) snprintf(reason, sizeof(reason), "%s page %u did not come whole after three tries (%zu bytes came)", what, number, n);
         p->result->n_missing++;
         if (++p->n_bad == PAGES_BAD_MAX)
                 return r;
-        p->n_rejected++;
-        return p->sink->rejected(p->sink->userdata, number, reason, row, strlen(row));
-}
-
-static bool is_known(const Pull *p, const uint8_t *hash) {
-        for (size_t i = 0; i != p->request->n_known; i++)
-                if (memcmp(p->request->known[i], hash, FRAME_USB_HASH_SIZE) == 0)
-                        return true;
-        return false;
-}
-
-static void keep_known(Pull *p, const uint8_t hash[static FRAME_USB_HASH_SIZE]) {
-        if (p->result->n_known < FRAME_USB_KNOWN_MAX)
-                memcpy(p->result->known[p->result->n_known++], hash, FRAME_USB_HASH_SIZE);
+        return pump_report(p->sink, number, reason, bytes, n, &p->n_rejected);
 }
 
 static int check_page(const uint8_t *page, size_t n) {
@@ -219,24 +270,24 @@ static int read_history(Pull *p) {
                         continue;
                 }
                 p->n_bad = 0;
-                pull_hash(hash, page);
+                pull_hash(hash, PULL_PAGE, page, sizeof(page));
                 known = is_known(p, hash);
                 r = fold(pump_add_history(p->pump, number, page, sizeof(page), known));
                 if (r)
                         return r;
-                if (!known)
-                        keep_known(p, hash);
                 if (known)
                         return 0;
+                keep_known(p, hash);
         }
         return 0;
 }
 
 static int read_glucose(Pull *p) {
-        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE];
+        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
         uint32_t newest;
         unsigned n_pages;
-        size_t n, n_isig;
+        bool has_isig;
+        size_t n;
         int r;
 
         if (p->model.group < PARADIGM_X22)
@@ -263,21 +314,31 @@ static int read_glucose(Pull *p) {
                 if (r == CARELINK_STICK_E_REFUSED)
                         return 0;
                 if (r) {
+                        p->result->n_pages++;
                         r = missing(p, r, "glucose", number, page, n);
                         if (r)
                                 return r;
                         continue;
                 }
                 p->n_bad = 0;
-                r = carelink_stick_page(&p->stick, CARELINK_ISIG_PAGE, number, isig, sizeof(isig), check_isig, &n_isig);
-                if (r < 0)
-                        return r;
-                if (r == 0)
-                        r = fold(pump_add_glucose(p->pump, number, page, sizeof(page), isig, sizeof(isig)));
-                else
-                        r = fold(pump_add_glucose(p->pump, number, page, sizeof(page), NULL, 0));
+                p->result->n_pages++;
+                pull_hash(hash, PULL_PAGE, page, sizeof(page));
+                if (is_known(p, hash))
+                        return fold(pump_add_glucose(p->pump, number, page, sizeof(page), NULL, 0, true));
+
+                r = progress(p); /* the currents take twice as long as the page */
                 if (r)
                         return r;
+                r = carelink_stick_page(&p->stick, CARELINK_ISIG_PAGE, number, isig, sizeof(isig), check_isig, &n);
+                has_isig = r == 0;
+                if (r)
+                        r = missing(p, r, "sensor current", number, isig, n);
+                if (r == 0)
+                        r = fold(pump_add_glucose(p->pump, number, page, sizeof(page), has_isig ? isig : NULL, sizeof(isig), false));
+                if (r)
+                        return r;
+                if (has_isig)
+                        keep_known(p, hash);
         }
         return 0;
 }
@@ -302,7 +363,11 @@ static int talk(Pull *p, const Transport *transport) {
         r = pump_new(&p->pump, &p->model, p->request->serial, p->zones, p->sink, p->request->now_utc_ms);
         if (r)
                 return r;
-        r = read_history(p);
+        r = read_status(p);
+        if (r == 0)
+                r = read_settings(p);
+        if (r == 0)
+                r = read_history(p);
         return r ? r : read_glucose(p);
 }
 
@@ -352,8 +417,9 @@ int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *
         end.n_rejected += p.n_rejected;
         end.n_rows += p.n_rejected;
         (void) snprintf(end.format, sizeof(end.format), "%s, read by USB", p.model.name);
-        for (size_t i = 0; i != request->n_known; i++)
-                keep_known(&p, request->known[i]);
+        for (size_t i = 0; i != request->n_known; i++) /* settings that were others are forgotten, so that they are new when they come back */
+                if (request->known[i][0] == PULL_PAGE)
+                        keep_known(&p, request->known[i]);
         memcpy(result.model, p.model.name, sizeof(p.model.name));
         memcpy(result.serial, request->serial, sizeof(result.serial));
         *ret = result;

@@ -15,8 +15,14 @@ enum {
         PULL_E_REFUSED = 1, /* nothing could be read; the text says why and what to do */
 };
 
-/** pull_hash() - of a history page's content, and of what these decoders make of it */
-void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], const uint8_t page[static PARADIGM_PAGE_SIZE]);
+/* What is known of a pump is told apart by the first byte of its hash. */
+typedef enum PullKnown {
+        PULL_PAGE, /* of history or glucose */
+        PULL_READING, /* and the PumpReading */
+} PullKnown;
+
+/** pull_hash() - of what a pump has said, and of what these decoders make of it */
+void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], unsigned known, const uint8_t *bytes, size_t n);
 
 /**
  * pull_run() - the session

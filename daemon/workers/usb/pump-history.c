@@ -414,6 +414,8 @@ static int report_end(Pump *pump, int walked, const PumpPage *page, size_t at) {
         const uint8_t *rest = page->bytes + at;
         size_t n = PARADIGM_HISTORY_END - at;
 
+        if (page->is_known) /* it was reported when the page was read first */
+                return 0;
         while (n && rest[n - 1] == 0)
                 n--;
         if (walked == PARADIGM_HISTORY_E_UNKNOWN)

@@ -21,7 +21,7 @@ typedef struct HistoryPage {
 
 typedef struct GlucosePage {
         unsigned number;
-        bool has_isig;
+        bool is_known, has_isig;
         int64_t first_ms; /* of its first event with a time; INT64_MAX when none has one */
         uint8_t bytes[PARADIGM_PAGE_SIZE];
         uint8_t isig[PARADIGM_ISIG_PAGE_SIZE];
@@ -123,6 +123,8 @@ int pump_reject(Pump *pump, unsigned page, const uint8_t *bytes, size_t n, const
         va_start(args, format);
         (void) vsnprintf(reason, sizeof(reason), format, args);
         va_end(args);
+        if (pump->is_known) /* it was reported when the page was read first */
+                return 0;
         return pump_report(pump->sink, page, reason, bytes, n, &pump->n_rejected);
 }
 
@@ -210,7 +212,7 @@ static int take_glucose(Pump *pump, GlucosePage *ret, unsigned number, const uin
         return 0;
 }
 
-int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig) {
+int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig, bool is_known) {
         GlucosePage *copy;
         int r;
 
@@ -222,8 +224,10 @@ int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n,
 
                 if (is_begin_of(page, other->bytes, true))
                         return 0;
-                if (is_begin_of(other->bytes, page, true))
+                if (is_begin_of(other->bytes, page, true)) {
+                        other->is_known &= is_known;
                         return take_glucose(pump, other, number, page, isig, n_isig);
+                }
         }
         if (pump->n_glucose == PUMP_GLUCOSE_PAGES_MAX)
                 return PUMP_E_FULL;
@@ -231,6 +235,7 @@ int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n,
         copy = calloc(1, sizeof(*copy));
         if (!copy)
                 return -ENOMEM;
+        copy->is_known = is_known;
         pump->glucose[pump->n_glucose++] = copy;
         return take_glucose(pump, copy, number, page, isig, n_isig);
 }
@@ -480,7 +485,9 @@ static int map_pages(Pump *pump) {
                 GlucosePage *page = pump->glucose[i];
 
                 paradigm_cgm_decode(page->bytes, page->has_isig ? page->isig : NULL, &pump->model, &pump->cgm);
+                pump_set_known(pump, page->is_known);
                 r = pump_map_cgm(pump, page->number, &pump->cgm, page->bytes);
+                pump_set_known(pump, false);
         }
         return r;
 }

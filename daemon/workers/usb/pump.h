@@ -23,6 +23,22 @@ enum {
 
 typedef struct Pump Pump;
 
+/* What a pump says of itself when it is asked, besides its pages. */
+typedef enum PumpReading {
+        PUMP_STATUS, /* battery, reservoir, state: the first PUMP_STATUS_PART bytes of each answer */
+        PUMP_SETTINGS,
+        PUMP_PROFILE_STANDARD,
+        PUMP_PROFILE_A,
+        PUMP_PROFILE_B,
+        N_PUMP_READINGS,
+} PumpReading;
+
+enum {
+        PUMP_STATUS_PART = 4,
+        PUMP_PROFILE_SIZE = 192,
+        PUMP_READING_MAX = PUMP_PROFILE_SIZE, /* bytes */
+};
+
 /**
  * pump_new() - begin
  * @serial: six digits
@@ -51,7 +67,12 @@ must_check int pump_add_history(Pump *pump, unsigned number, const uint8_t *page
  */
 void pump_expect_history(Pump *pump, unsigned n_pages);
 /** pump_add_glucose() - the same of a glucose page; @isig NULL or its ISIG page, which is left out when it is not whole */
-must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig);
+must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page, size_t n, const uint8_t *isig, size_t n_isig, bool is_known);
+
+/** pump_add_reading() - an answer of the pump as a record. @local_ms: its clock. Return: as pump_add_history(). */
+must_check int pump_add_reading(Pump *pump, PumpReading reading, int64_t local_ms, const uint8_t *bytes, size_t n);
+uint32_t pump_battery_mv(const uint8_t bytes[static 3]);
+int32_t pump_reservoir_milli(const ParadigmModel *model, const uint8_t bytes[static 4]);
 
 /**
  * pump_report() - tell a sink what could not be read: all of its bytes, as hex, in as many rows as they need

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         crc = paradigm_crc16(isig, PARADIGM_ISIG_PAGE_SIZE - 4);
         isig[2044] = (uint8_t) (crc >> 8);
         isig[2046] = (uint8_t) crc;
-        if (pump_add_glucose(pump, 7, page, sizeof(page), has_isig ? isig : NULL, has_isig ? sizeof(isig) : 0) != 0)
+        if (pump_add_glucose(pump, 7, page, sizeof(page), has_isig ? isig : NULL, has_isig ? sizeof(isig) : 0, false) != 0)
                 abort();
         fuzz_pump_finish(pump);
         return 0;

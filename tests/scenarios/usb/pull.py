@@ -20,7 +20,8 @@ import usb  # noqa: E402
 from wallet import DONE, LOCKED, PARTLY, REFUSED, SHARED, USAGE, Wallet, wait_for  # noqa: E402
 
 PAGES = [usb.page([usb.bolus(20 - i, 7 + j // 60, j % 60, 0, 40 + j) for j in range(70 if i else 12)]) for i in range(4)]
-N_RECORDS = 3 * 70 + 12
+N_BOLUSES = 3 * 70 + 12
+N_RECORDS = N_BOLUSES + 5  # and how it is, its settings, three basal profiles
 MILLI = {'isig', 'programmed', 'delivered', 'percent', 'carbs', 'carb_ratio', 'sensitivity', 'target_low', 'target_high', 'glucose_input',
          'correction_estimate', 'food_estimate', 'active_insulin', 'unabsorbed', 'final_estimate', 'volume'}
 
@@ -58,10 +59,19 @@ class Synthetic(Pulls):
                 self.assertTrue(report['pump']['complete'])
                 self.assertEqual(report['pump']['serial'], '345192')
                 self.assertLess(report['pump']['clock_offset_s'], 0)
+                self.assertEqual((report['pump']['battery_v'], report['pump']['reservoir_u']), (1.28, 49.525))
                 self.assertEqual((self.stick['n_detached'], self.stick['n_attached']), (1, 1))
                 self.end()
                 whole = self.content()
                 self.assertEqual(len(whole), N_RECORDS)
+
+                said = {r.get('setting', r['kind']): r for r in map(json.loads, whole) if r['local_time'] == '2015-05-28T20:46:23'}
+                self.assertEqual(said['device_event']['text_device'], 'battery 1.28 V, delivering')
+                self.assertEqual((said['device_event']['value'], said['device_event']['unit']), (49.525, 'U'))
+                self.assertEqual(said['pump settings']['setting_value'], 'max bolus 15 U, max basal 2 U/h, pattern off')
+                self.assertEqual(said['basal profile standard']['setting_value'], '00:00 0.8 U/h, 06:30 1.025 U/h')
+                self.assertEqual(said['basal profile A']['setting_value'], 'empty')
+                self.assertTrue(said['basal profile B']['raw_values'].startswith('bytes=00003f00'))
 
                 # unchanged, and without its serial number: it is known by now
                 report = self.w.json('pull', '--device', self.stick.node)
@@ -91,7 +101,7 @@ class Synthetic(Pulls):
                 self.stick.set_pages([usb.page([usb.bolus(20, 7, 0, 0, 40)] * 2)])
                 for _ in range(2):
                         self.pull()
-                        self.assertEqual(len(self.content()), 2)
+                        self.assertEqual(len(self.content()), 2 + 5)
 
         def test_a_page_that_never_comes_whole_is_named_and_asked_for_again(self):
                 self.stick.set(bad_page=2)
@@ -186,7 +196,11 @@ class Real(Pulls):
                 if not os.path.exists(self.csv):
                         self.skipTest('no reference data (CAREWALLET_SHARED)')
                 names = sorted(glob.glob(os.path.join(SHARED, self.FOLDER, 'ReadHistoryData-page-*.data')), key=compare.number_of)
-                self.begin([open(name, 'rb').read() for name in names])
+                pages = []
+                for name in names:
+                        with open(name, 'rb') as f:
+                                pages.append(f.read())
+                self.begin(pages)
 
         def test_thirty_six_pages_equal_the_makers_own_export(self):
                 report = self.pull().json

@@ -66,7 +66,7 @@ static int add(Pump *pump, const ParadigmModel *model, unsigned number, char *ar
         }
         if (second)
                 n_isig = read_file(second, isig);
-        return pump_add_glucose(pump, number, page, n, second ? isig : NULL, n_isig);
+        return pump_add_glucose(pump, number, page, n, second ? isig : NULL, n_isig, false);
 }
 
 int main(int argc, char **argv) {

@@ -463,7 +463,7 @@ static void sensor_pages_end_at_what_is_not_known(void **state) {
 
         (void) state;
         make(page, events, sizeof(events));
-        assert_int_equal(pump_add_glucose(pump, 12, page, sizeof(page), NULL, 0), 0);
+        assert_int_equal(pump_add_glucose(pump, 12, page, sizeof(page), NULL, 0, false), 0);
         finish(pump);
         assert_int_equal(seen.n_records, 0); /* 0x40 has no time */
         assert_int_equal(seen.n_rejected, 3);

@@ -18,6 +18,7 @@
 enum {
         RECORDS_MAX = 8192,
         PAGES = 4,
+        N_BOLUSES = (PAGES - 1) * 70 + 12, /* on them */
 };
 
 typedef struct Kept {
@@ -30,12 +31,15 @@ typedef struct Kept {
 
 typedef struct Outcome {
         Kept records[RECORDS_MAX];
-        size_t n, n_rejected, n_notes;
+        size_t n, n_readings, n_rejected, n_notes;
         char reason[256], note[512], refusal[PULL_REFUSAL_MAX];
         FrameUsbPump result;
         FrameImportEnd end;
         int r;
 } Outcome;
+
+/* 2015-05-28 20:46:23, what the simulated pump's clock shows */
+#define SIM_CLOCK_MS INT64_C(1432845983000)
 
 static Outcome whole, part;
 static Zones *zones;
@@ -49,16 +53,22 @@ static int on_source(void *userdata, const FrameImportSource *source) {
 
 static int on_record(void *userdata, uint32_t page, const Record *record, bool is_extra) {
         Outcome *outcome = userdata;
-        Kept *kept = &outcome->records[outcome->n++];
-        uint8_t whole_page[PARADIGM_PAGE_SIZE] = { 0 };
+        uint8_t whole_payload[RECORD_PAYLOAD_MAX] = { 0 };
+        Kept *kept;
 
         (void) page;
         (void) is_extra;
+        if (record->local_ms == SIM_CLOCK_MS) { /* what it says of itself */
+                outcome->n_readings++;
+                assert_true(record->kind == RECORD_SETTINGS || record->kind == RECORD_DEVICE_EVENT);
+                assert_true(record_valid(record));
+                return 0;
+        }
+        kept = &outcome->records[outcome->n++];
         assert_true(outcome->n <= RECORDS_MAX);
         assert_true(record_valid(record));
-        assert_true(record->n_payload <= sizeof(whole_page));
-        memcpy(whole_page, record->payload, record->n_payload);
-        pull_hash(kept->payload, whole_page);
+        memcpy(whole_payload, record->payload, record->n_payload);
+        pull_hash(kept->payload, PULL_PAGE, whole_payload, sizeof(whole_payload));
         kept->kind = record->kind;
         kept->value_milli = record->value_milli;
         kept->local_ms = record->local_ms;
@@ -97,7 +107,7 @@ static void run(Sim *sim, Outcome *ret, const char *serial, const FrameUsbPump *
         FrameUsbRequest request = { .now_utc_ms = INT64_C(1432838783000) };
         Transport transport = sim_transport(sim);
 
-        ret->n = ret->n_rejected = ret->n_notes = 0;
+        ret->n = ret->n_readings = ret->n_rejected = ret->n_notes = 0;
         ret->reason[0] = ret->note[0] = '\0';
         if (before) {
                 request.n_known = before->n_known;
@@ -229,6 +239,9 @@ static void a_session_reads_all_and_leaves_the_radio_off(void **state) {
                         assert_int_equal(part.r, 0);
                         assert_true(part.result.is_complete);
                         assert_int_equal(part.n, (PAGES - 1) * 70 + 12);
+                        assert_int_equal(part.n_readings, 5);
+                        assert_int_equal(part.result.battery_mv, 1280);
+                        assert_int_equal(part.result.reservoir_milli, 49525);
                         assert_int_equal(part.n_rejected, 0);
                         assert_int_equal(sim.n_pages_sent, PAGES);
                         assert_false(sim.is_radio_on);
@@ -257,12 +270,74 @@ static void a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two(voi
         assert_int_equal(part.r, 0);
         assert_int_equal(sim.n_pages_sent, 1);
         assert_int_equal(part.n, 0);
+        assert_int_equal(part.n_readings, 0);
 
         begin(&sim);
         run(&sim, &part, "345192", &first);
         assert_int_equal(part.r, 0);
         assert_int_equal(sim.n_pages_sent, 2);
         assert_int_equal(part.n, 12);
+        assert_true(part.result.is_complete);
+}
+
+/* Readings every five minutes until a timestamp on a day in May; they are of the same hour, whatever their number. */
+static void make_glucose(uint8_t *page, uint8_t *isig, uint8_t day, unsigned n_readings) {
+        uint8_t *at = page;
+        uint16_t crc;
+
+        memset(page, 0, PARADIGM_PAGE_SIZE);
+        memset(isig, 0, PARADIGM_ISIG_PAGE_SIZE);
+        for (unsigned i = 0; i != n_readings; i++)
+                *at++ = (uint8_t) (50 + i);
+        memcpy(at, (const uint8_t[]) { 0x0f, day, 0x40, 0x4c, 0x08 }, 5); /* behind them, from its end: 08, then 12:00 */
+        crc = paradigm_crc16(page, PARADIGM_PAGE_SIZE - 2);
+        page[PARADIGM_PAGE_SIZE - 2] = (uint8_t) (crc >> 8);
+        page[PARADIGM_PAGE_SIZE - 1] = (uint8_t) crc;
+        crc = paradigm_crc16(isig, PARADIGM_ISIG_PAGE_SIZE - 4);
+        isig[2044] = (uint8_t) (crc >> 8);
+        isig[2046] = (uint8_t) crc;
+}
+
+static void a_sensor_is_read_on_while_the_pump_stands_still(void **state) {
+        static uint8_t glucose[3][PARADIGM_PAGE_SIZE], isig[3][PARADIGM_ISIG_PAGE_SIZE];
+        FrameUsbPump first;
+        size_t n_all;
+        Sim sim;
+
+        (void) state;
+        for (uint8_t i = 0; i != 3; i++)
+                make_glucose(glucose[i], isig[i], (uint8_t) (9 - i), 10);
+        begin(&sim);
+        sim.n_glucose = 2;
+        sim.newest_glucose = 40;
+        for (size_t i = 0; i != 2; i++) {
+                sim.glucose[i] = glucose[i + 1];
+                sim.isig[i] = isig[i + 1];
+        }
+        run(&sim, &part, "345192", NULL);
+        assert_int_equal(part.r, 0);
+        assert_int_equal(sim.n_pages_sent, PAGES + 2 * 2);
+        assert_int_equal(part.n_rejected, 0);
+        n_all = part.n;
+        assert_true(n_all > N_BOLUSES + 2 * 9);
+        first = part.result;
+
+        /* nothing new: two pages, and one of each is enough to see it */
+        sim.n_pages_sent = 0;
+        run(&sim, &part, "345192", &first);
+        assert_int_equal(sim.n_pages_sent, 2);
+        assert_int_equal(part.n, 0);
+
+        for (size_t i = 0; i != 3; i++) {
+                sim.glucose[i] = glucose[i];
+                sim.isig[i] = isig[i];
+        }
+        sim.n_glucose = 3;
+        sim.newest_glucose = 41;
+        sim.n_pages_sent = 0;
+        run(&sim, &part, "345192", &first);
+        assert_int_equal(sim.n_pages_sent, 1 + 2 + 1);
+        assert_int_equal(part.n, (n_all - N_BOLUSES) / 2);
         assert_true(part.result.is_complete);
 }
 
@@ -317,10 +392,10 @@ static void a_page_that_never_comes_whole_is_reported_and_the_others_are_read(vo
         assert_false(part.result.is_complete);
         assert_int_equal(part.result.n_missing, 1);
         assert_int_equal(part.n, (PAGES - 2) * 70 + 12 - 1); /* the first of page 1 may belong with what is missing */
-        assert_int_equal(part.n_rejected, 1);
-        assert_string_equal(part.reason, "history page 2 did not come whole after three tries (1024 bytes came)");
+        assert_int_equal(part.n_rejected, 2); /* all of its bytes, in two rows */
+        assert_string_equal(part.reason, "history page 2 did not come whole after three tries (1024 bytes came) (its next bytes)");
         assert_int_equal(sim.n_pages_sent, PAGES + 2);
-        assert_int_equal(part.end.n_rejected, 1);
+        assert_int_equal(part.end.n_rejected, 2);
 }
 
 static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
@@ -442,6 +517,7 @@ int main(void) {
                 cmocka_unit_test(frames_are_those_of_captured_traffic),
                 cmocka_unit_test(a_session_reads_all_and_leaves_the_radio_off),
                 cmocka_unit_test(a_pump_that_is_unchanged_sends_one_page_and_one_that_went_on_two),
+                cmocka_unit_test(a_sensor_is_read_on_while_the_pump_stands_still),
                 cmocka_unit_test(who_is_not_there_or_is_another_is_said_in_plain_words),
                 cmocka_unit_test(a_page_that_never_comes_whole_is_reported_and_the_others_are_read),
                 cmocka_unit_test(no_fault_at_any_transfer_makes_a_wrong_record),
