@@ -199,7 +199,7 @@ static int read_settings(Pull *p) {
         for (size_t i = 0; i != N_ELEMENTS(profiles) && (r == 0 || is_passed_over(r)); i++) {
                 r = carelink_stick_page(&p->stick, profiles[i], 0, profile, sizeof(profile), NULL, &n);
                 if (r == 0)
-                        r = take_reading(p, PUMP_PROFILE_STANDARD + i, profile, sizeof(profile));
+                        r = take_reading(p, (PumpReading) (PUMP_PROFILE_STANDARD + i), profile, sizeof(profile));
         }
         return is_passed_over(r) ? 0 : r;
 }
