@@ -2,6 +2,8 @@
 
 #include "pull.h"
 
+#include "daemon/workers/import/cell.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,7 @@ enum {
         GLUCOSE_PAGES_MAX = 32,
         PAGES_BAD_MAX = 4,       /* one after the other: then it is not the pages */
         CLOCK_OFFSET_SHOWN_MS = 2 * 60 * 1000,
+        DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 typedef struct Pull {
@@ -116,7 +119,7 @@ static int ask_clock(Pull *p) {
         uint8_t reply[CARELINK_STICK_REPLY];
         Record now = { 0 };
         int64_t offset_ms;
-        char text[200];
+        char text[200], day[16];
         int r;
 
         r = carelink_stick_ask(&p->stick, CARELINK_CLOCK, 3, reply);
@@ -130,8 +133,13 @@ static int ask_clock(Pull *p) {
         offset_ms = p->result->clock_offset_ms;
         if (llabs(offset_ms) < CLOCK_OFFSET_SHOWN_MS)
                 return 0;
-        (void) snprintf(text, sizeof(text), "The pump's clock is %lld minutes %s this computer's, in the wallet's time zone.",
-                        (long long) llabs(offset_ms) / 60000, offset_ms > 0 ? "ahead of" : "behind");
+        if (llabs(offset_ms) < DAY_MS)
+                (void) snprintf(text, sizeof(text), "The pump's clock is %lld minutes %s this computer's, in the wallet's time zone.",
+                                (long long) llabs(offset_ms) / 60000, offset_ms > 0 ? "ahead of" : "behind");
+        else {
+                day_put(day, now.local_ms / DAY_MS);
+                (void) snprintf(text, sizeof(text), "The pump's clock shows another day, %s.", day);
+        }
         return note(p, text);
 }
 
