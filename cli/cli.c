@@ -19,6 +19,7 @@ enum { /* indices in the table below */
         COMMON_WALLET,
         COMMON_JSON,
         COMMON_PASSPHRASE_FD,
+        COMMON_CODE_FD,
         COMMON_STATE_DIR,
 };
 
@@ -27,12 +28,15 @@ const Option cli_common_options[] = {
         [COMMON_WALLET] = {"wallet", "NAME", "which of your wallets, as carewallet wallets lists them (else CAREWALLET_WALLET)", NULL},
         [COMMON_JSON] = {"json", NULL, "for programs: JSON instead of text", NULL},
         [COMMON_PASSPHRASE_FD] = {"passphrase-fd", "N", "read the passphrase from this descriptor when it is needed", NULL},
+        [COMMON_CODE_FD] = {"code-fd", "N", "read a code of your phone from this descriptor when it is needed", NULL},
         [COMMON_STATE_DIR] = {"state-dir", "DIR", "the daemon's, to revoke while it does not run", NULL},
         {NULL, NULL, NULL, NULL},
 };
 
 enum {
         LOOK_TIMEOUT_S = 5,
+        LONG_WAIT_MS = 10000,
+        STEPS = 3, /* passphrase, code, and the call itself */
         TRIES = 3, /* at the prompt */
 };
 
@@ -134,6 +138,10 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                 {"StepUpRequired", EXIT_PASSPHRASE, "This needs your passphrase first, as more than 15 minutes have passed or this is another "
                                                     "terminal. Next: carewallet unlock (or give --passphrase-fd)"},
                 {"WrongPassphrase", EXIT_PASSPHRASE, "That is not the right passphrase or code. Forgotten? carewallet unlock --recovery"},
+                {"CodeRequired", EXIT_PASSPHRASE, "This needs a code from your phone each time. Run it in a terminal, or give --code-fd. Phone lost? Use a one-time "
+                                                  "code, or the recovery code: carewallet totp enrol --recovery"},
+                {"WrongCode", EXIT_PASSPHRASE, "That code does not count: it is mistyped, too old, or was used already. Wait for the next one. Phone lost? Use a "
+                                               "one-time code, or the recovery code: carewallet totp enrol --recovery"},
                 {"NotFound", EXIT_REFUSED, "There is nothing of that name."},
                 {"Exists", EXIT_REFUSED, "There is one already."},
                 {"Refused", EXIT_REFUSED, "Refused."},
@@ -175,6 +183,9 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                         n = asprintf(&message, "carewalletd is busy: %s. Try again when that has ended.", what);
                 else if (strcmp(name, "WrongPassphrase") == 0 && wait_ms > 0)
                         n = asprintf(&message, "That is not the right passphrase or code. Try again in %" PRId64 " s.", (wait_ms + 999) / 1000);
+                else if (strcmp(name, "WrongCode") == 0 && wait_ms >= LONG_WAIT_MS)
+                        n = asprintf(&message, "That code does not count. After so many wrong ones the next has to wait %" PRId64 " s. If it was not you who typed them, another "
+                                               "program guesses. A one-time code, or the recovery code, counts at once.", (wait_ms + 999) / 1000);
                 else if ((strcmp(name, "Refused") == 0 || strcmp(name, "NotDurable") == 0) && reason)
                         n = asprintf(&message, "%s", reason);
                 else if (reason)
@@ -306,28 +317,59 @@ static int step_up(Cli *cli) {
         }
 }
 
+/* Give a code on this connection, so that a call can be repeated: of the phone, a one-time code, or the recovery code. */
+static int give_code(Cli *cli) {
+        int r;
+
+        for (unsigned try = 1;; try++) {
+                cleanup(json_decrefp) json_t *parameters = NULL;
+                cleanup(reply_done) Reply reply = {0};
+                cleanup(close_fdp) int fd = -1;
+                bool recovery;
+
+                r = cli_code_fd(cli, cli->code_fd, "Code from your phone (or a one-time code, or the recovery code): ", &fd, &recovery);
+                if (r != 0)
+                        return r;
+                parameters = recovery ? json_pack("{s:i, s:b}", "secretFd", 0, "recovery", 1) : json_pack("{s:i}", "codeFd", 0);
+                r = exchange(cli, recovery ? "Unlock" : "StepUp", parameters, false, &fd, 1, &reply);
+                if (r != 0)
+                        return r;
+                if (!reply.error)
+                        return 0;
+                r = cli_reply_failed(cli, &reply);
+                if (cli->code_fd >= 0 || try == TRIES || !is_error(&reply, "WrongCode"))
+                        return r;
+        }
+}
+
 int cli_ask(Cli *cli, const char *method, json_t *parameters, bool more, const int *fds, size_t n_fds, Reply *ret) {
         cleanup(json_decrefp) json_t *kept = parameters;
+        bool can_ask = !cli->json && passphrase_can_ask();
         int r;
 
         if (!kept)
                 return cli_trouble(cli, -ENOMEM, "Making the call failed");
         r = cli_connect(cli);
-        if (r != 0)
-                return r;
-        r = exchange(cli, method, kept, more, fds, n_fds, ret);
-        if (r != 0 || !(is_error(ret, "StepUpRequired") || is_error(ret, "Locked")))
-                return r;
-        if (cli->passphrase_fd < 0 && (cli->json || !passphrase_can_ask()))
-                return 0;
+        for (unsigned step = 1; r == 0; step++) {
+                bool code, passphrase;
 
-        reply_done(ret);
-        r = step_up(cli);
-        if (r == 0 && cli->status) /* it was another before the passphrase */
-                r = cli_look(cli, false);
-        if (r != 0)
-                return r;
-        return exchange(cli, method, kept, more, fds, n_fds, ret);
+                r = exchange(cli, method, kept, more, fds, n_fds, ret);
+                if (r != 0 || step == STEPS)
+                        return r;
+                code = is_error(ret, "CodeRequired");
+                passphrase = is_error(ret, "Locked") || is_error(ret, "StepUpRequired");
+                if (is_error(ret, "StepUpRequired") && cli->code_fd >= 0 && cli->passphrase_fd < 0) { /* either will do */
+                        code = true;
+                        passphrase = false;
+                }
+                if ((code && cli->code_fd < 0 && !can_ask) || (passphrase && cli->passphrase_fd < 0 && !can_ask) || (!code && !passphrase))
+                        return 0;
+                reply_done(ret);
+                r = code ? give_code(cli) : step_up(cli);
+                if (r == 0 && passphrase && cli->status) /* it was another before the passphrase */
+                        r = cli_look(cli, false);
+        }
+        return r;
 }
 
 int cli_call(Cli *cli, const char *method, json_t *parameters, bool more, const int *fds, size_t n_fds, Reply *ret) {
@@ -672,7 +714,7 @@ static void look_again(Cli *cli) {
 }
 
 static int run(Cli *cli, int argc, char **argv) {
-        const char *passphrase_fd, *state_dir;
+        const char *passphrase_fd, *code_fd, *state_dir;
         char wrong[256];
         size_t n_leading, n_words = 0;
         int64_t fd;
@@ -725,6 +767,12 @@ static int run(Cli *cli, int argc, char **argv) {
                         return cli_usage(cli, "--passphrase-fd needs the number of an open descriptor.");
                 cli->passphrase_fd = (int) fd;
         }
+        code_fd = cli->arguments.common[COMMON_CODE_FD];
+        if (code_fd) {
+                if (parse_number(code_fd, 0, 1 << 20, &fd) != 0)
+                        return cli_usage(cli, "--code-fd needs the number of an open descriptor.");
+                cli->code_fd = (int) fd;
+        }
         state_dir = cli->arguments.common[COMMON_STATE_DIR];
         if (!state_dir)
                 state_dir = getenv("CAREWALLET_STATE_DIR");
@@ -748,7 +796,7 @@ static int run(Cli *cli, int argc, char **argv) {
 }
 
 int cli_main(const Verb *const *verbs, int argc, char **argv) {
-        Cli cli = {.verbs = verbs, .passphrase_fd = -1};
+        Cli cli = {.verbs = verbs, .passphrase_fd = -1, .code_fd = -1};
         int r;
 
         (void) setlocale(LC_CTYPE, "");

@@ -39,6 +39,7 @@ struct Cli {
         Arguments arguments;
         bool json;
         int passphrase_fd; /* -1: not given */
+        int code_fd;       /* the same */
         char socket[256];
         const char *wallet; /* its name; NULL: the plain one, or by its socket */
         const char *state_dir; /* NULL: not given */
@@ -53,6 +54,7 @@ extern const Option cli_common_options[];
 extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_completion, verb_destroy, verb_devices, verb_doctor, verb_export, verb_gate_off, verb_gate_on, verb_grant, verb_grants, verb_help, verb_import,
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_pull, verb_restore, verb_resume, verb_revoke, verb_show,
         verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_wallets;
+extern const Verb verb_totp_codes, verb_totp_enrol, verb_totp_remove;
 extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove;
 
 /** cli_main() - all of main() but the table of verbs */
@@ -108,6 +110,8 @@ must_check int cli_secret_fd(Cli *cli, const char *prompt, int *ret_fd);
 must_check int cli_new_secret_fd(Cli *cli, int from_fd, bool weak_anyway, int *ret_fd);
 /** cli_recovery_fd() - a recovery code, from @from_fd or asked for; a mistyped group is found here, before a try is used up */
 must_check int cli_recovery_fd(Cli *cli, int from_fd, int *ret_fd);
+/** cli_code_fd() - a code, from @from_fd or asked with @prompt. @ret_recovery: NULL, or whether it is a recovery code instead */
+must_check int cli_code_fd(Cli *cli, int from_fd, const char *prompt, int *ret_fd, bool *ret_recovery);
 /** cli_descriptor() - the argument of an option that names a descriptor; -1 where it was not given */
 must_check int cli_descriptor(Cli *cli, size_t option, int *ret_fd);
 

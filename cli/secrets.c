@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <sodium.h>
 
+#include "daemon/common/code.h"
 #include "daemon/common/recovery.h"
 #include "parse.h"
 #include "passphrase.h"
@@ -129,6 +130,31 @@ int cli_recovery_fd(Cli *cli, int from_fd, int *ret_fd) {
                 if (!again)
                         return r;
         }
+}
+
+int cli_code_fd(Cli *cli, int from_fd, const char *prompt, int *ret_fd, bool *ret_recovery) {
+        cleanup(secret_freep) Secret *text = NULL, *scratch = NULL;
+        bool is_code, is_recovery;
+        unsigned group;
+        size_t n;
+        int r;
+
+        r = read_secret(cli, from_fd, "code-fd", "code", prompt, &text, &n);
+        if (r != 0)
+                return r;
+        r = secret_new(&scratch, RECOVERY_SIZE + CODE_TEXT_SIZE);
+        if (r < 0)
+                return cli_trouble(cli, r, "Reading the code failed");
+        is_code = code_read((char *) secret_data(scratch), (const char *) secret_data(text), n) == 0;
+        r = recovery_decode(secret_data(scratch), (const char *) secret_data(text), n, &group);
+        is_recovery = r == 0;
+        if (ret_recovery && r == RECOVERY_E_GROUP)
+                return cli_fail(cli, EXIT_PASSPHRASE, "Group %u of the recovery code is mistyped. Look at it again.", group);
+        if (!is_code && !(ret_recovery && is_recovery))
+                return cli_fail(cli, EXIT_PASSPHRASE, "That is no code: one of the phone has six digits, a one-time code ten letters and digits.");
+        if (ret_recovery)
+                *ret_recovery = is_recovery;
+        return hand_over(cli, text, n, ret_fd);
 }
 
 int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {

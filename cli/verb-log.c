@@ -130,6 +130,10 @@ static void print_other(FILE *file, const json_t *entry) {
 
 void log_print(FILE *file, const json_t *entry) {
         static const Words plain[] = {
+                {"totp-enrolled", "a phone was enrolled: from now on a code is asked for whatever lets more out"},
+                {"totp-removed", "codes of a phone are asked for no more"},
+                {"codes-renewed", "new one-time codes were made, and the old ones are void"},
+                {"code-used", "a one-time code was used"},
                 {"wallet-created", "the wallet was made"},
                 {"clock-accepted", "you said that this machine's clock is right"},
                 {"gate-off", "the gate was closed"},

@@ -41,7 +41,7 @@ int frame_get_kdf_request(FrameKdfRequest *ret, const uint8_t *payload, size_t n
         request.memlimit = frame_reader_u64(&r);
 
         argon2 = request.mode == FRAME_KDF_PASSPHRASE || request.mode == FRAME_KDF_CALIBRATE;
-        if (frame_reader_end(&r, request.version == FRAME_VERSION && (argon2 || request.mode == FRAME_KDF_RECOVERY || request.mode == FRAME_KDF_CREDENTIAL) &&
+        if (frame_reader_end(&r, request.version == FRAME_VERSION && (argon2 || request.mode == FRAME_KDF_RECOVERY || request.mode == FRAME_KDF_CREDENTIAL || request.mode == FRAME_KDF_CODE) &&
                              request.opslimit <= OPSLIMIT_MAX && request.memlimit <= MEMLIMIT_MAX &&
                             (!argon2 || (request.opslimit >= crypto_pwhash_OPSLIMIT_MIN &&
                                          request.memlimit >= crypto_pwhash_MEMLIMIT_MIN))) != 0)

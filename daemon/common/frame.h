@@ -69,11 +69,12 @@ typedef enum FrameKdfMode {
         FRAME_KDF_CALIBRATE = 2,  /* Argon2id; memory given, opslimit found so that it takes about 1 s, at least the one given */
         FRAME_KDF_RECOVERY = 3,   /* recovery code: base32 and check characters verified, then BLAKE2b; no Argon2 */
         FRAME_KDF_CREDENTIAL = 4, /* 32 random bytes: BLAKE2b; no Argon2 */
+        FRAME_KDF_CODE = 5,       /* a code to step up: code_hash() */
 } FrameKdfMode;
 
 typedef enum FrameKdfError {
         FRAME_KDF_E_MEMFD = 1,  /* not a sealed memfd of 1..4096 bytes */
-        FRAME_KDF_E_CODE = 2,   /* not a recovery code: the check characters of a group do not fit; not a credential: not 32 bytes */
+        FRAME_KDF_E_CODE = 2,   /* not a recovery code: the check characters of a group do not fit; not a credential: not 32 bytes; not a code to step up */
         FRAME_KDF_E_MEMORY = 3, /* not enough memory for Argon2 */
 } FrameKdfError;
 

@@ -50,9 +50,20 @@ bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms) {
         return false;
 }
 
+static uint64_t slow_down(GuardPeer *peer, uint64_t max_ms, uint64_t now_ms) {
+        uint64_t delay_ms = GUARD_DELAY_MIN_MS;
+
+        for (unsigned i = 0; i < peer->n_wrong && delay_ms < max_ms; i++)
+                delay_ms *= 2;
+        if (delay_ms > max_ms)
+                delay_ms = max_ms;
+        peer->n_wrong++;
+        peer->not_before_ms = now_ms + delay_ms;
+        return delay_ms;
+}
+
 uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
         GuardPeer *wrong = find_peer(guard, peer);
-        uint64_t delay_ms = GUARD_DELAY_MIN_MS;
 
         if (!wrong) {
                 /* More than there are places: the one that may try again first makes room. */
@@ -65,13 +76,7 @@ uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
                         wrong = &guard->peers[guard->n_peers++];
                 *wrong = (GuardPeer){ .uid = peer->uid, .session = peer->session };
         }
-        for (unsigned i = 0; i < wrong->n_wrong && delay_ms < GUARD_DELAY_MAX_MS; i++)
-                delay_ms *= 2;
-        if (delay_ms > GUARD_DELAY_MAX_MS)
-                delay_ms = GUARD_DELAY_MAX_MS;
-        wrong->n_wrong++;
-        wrong->not_before_ms = now_ms + delay_ms;
-        return delay_ms;
+        return slow_down(wrong, GUARD_DELAY_MAX_MS, now_ms);
 }
 
 uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms) {
@@ -79,4 +84,33 @@ uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms) 
                 if (guard->peers[i].uid == peer->uid && guard->peers[i].session == peer->session && guard->peers[i].not_before_ms > now_ms)
                         return guard->peers[i].not_before_ms - now_ms;
         return 0;
+}
+
+/* --- codes --- */
+
+void guard_code_passed(Guard *guard, const Peer *peer, uint64_t now_ms) {
+        GuardCode *at = &guard->codes[0];
+
+        guard->code_tries = (GuardPeer){ 0 };
+        for (size_t i = 1; i < GUARD_CODES_MAX; i++)
+                if (guard->codes[i].until_ms < at->until_ms)
+                        at = &guard->codes[i];
+        *at = (GuardCode){ .connection = peer->connection, .until_ms = now_ms + GUARD_CODE_LIFE_MS };
+}
+
+bool guard_code_take(Guard *guard, const Peer *peer, uint64_t now_ms) {
+        for (size_t i = 0; i < GUARD_CODES_MAX; i++)
+                if (guard->codes[i].connection == peer->connection && guard->codes[i].until_ms > now_ms) {
+                        guard->codes[i] = (GuardCode){ 0 };
+                        return true;
+                }
+        return false;
+}
+
+uint64_t guard_code_failed(Guard *guard, uint64_t now_ms) {
+        return slow_down(&guard->code_tries, GUARD_CODE_DELAY_MAX_MS, now_ms);
+}
+
+uint64_t guard_code_must_wait(const Guard *guard, uint64_t now_ms) {
+        return guard->code_tries.not_before_ms > now_ms ? guard->code_tries.not_before_ms - now_ms : 0;
 }

@@ -15,6 +15,9 @@ enum {
         GUARD_DELAY_MIN_MS = 500,       /* after the first wrong try; doubles with each */
         GUARD_DELAY_MAX_MS = 60 * 1000,
         GUARD_PEERS_MAX = 64,           /* sessions whose wrong tries are remembered */
+        GUARD_CODES_MAX = 16,           /* connections that gave a code and have not used it */
+        GUARD_CODE_LIFE_MS = 5 * 60 * 1000,
+        GUARD_CODE_DELAY_MAX_MS = 60 * 60 * 1000,
 };
 
 typedef struct GuardSession {
@@ -30,11 +33,18 @@ typedef struct GuardPeer {
         uint64_t not_before_ms;
 } GuardPeer;
 
+typedef struct GuardCode {
+        uint64_t connection;
+        uint64_t until_ms;
+} GuardCode;
+
 typedef struct Guard { /* zero it to begin; all times are monotonic ms */
         GuardSession sessions[GUARD_SESSIONS_MAX];
         size_t n_sessions;
         GuardPeer peers[GUARD_PEERS_MAX];
         size_t n_peers;
+        GuardCode codes[GUARD_CODES_MAX];
+        GuardPeer code_tries; /* of everybody */
 } Guard;
 
 /** guard_passed() - this peer gave the right secret now */
@@ -44,3 +54,16 @@ bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms);
 uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms);
 /** guard_must_wait() - ms until this peer may try again; 0: now */
 uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms);
+
+/*
+ * Codes. One lets one widening call pass, on the connection that gave it. Six digits can be guessed, so wrong ones slow down everybody:
+ * with an hour between tries in the end, three codes of a million that count give a guesser a chance of 1 in 40 a year.
+ */
+
+/** guard_code_passed() - this connection gave a right code, or the recovery code */
+void guard_code_passed(Guard *guard, const Peer *peer, uint64_t now_ms);
+/** guard_code_take() - whether this connection has one to use, which is used then */
+bool guard_code_take(Guard *guard, const Peer *peer, uint64_t now_ms);
+/** guard_code_failed() - Return: ms that the next one has to wait */
+uint64_t guard_code_failed(Guard *guard, uint64_t now_ms);
+uint64_t guard_code_must_wait(const Guard *guard, uint64_t now_ms);

@@ -111,7 +111,7 @@ static void remove_leftovers(int state_dir_fd) {
 static int add_slot(Initializing *init, const char *label) {
         const KeyMaterial *made = &init->job.made;
 
-        return slots_add(&init->slots, made->type, made->salt, made->opslimit, made->memlimit, label, made->kek, init->job.root);
+        return slots_add(&init->slots, (SlotType) made->type, made->salt, made->opslimit, made->memlimit, label, made->kek, init->job.root);
 }
 
 static void on_recovery_key(KeyJob *job) {

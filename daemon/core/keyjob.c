@@ -173,13 +173,14 @@ static void answer_wrong(KeyJob *job) {
 
 /* --- runs of the worker --- */
 
-static void refuse_kdf(KeyJob *job, int r, SlotType type) {
+static void refuse_kdf(KeyJob *job, int r, unsigned type) {
         switch (r) {
         case KDF_E_SECRET:
                 keyjob_refuse(job, "The passphrase must come as a sealed memfd of 1 to 4096 bytes.");
                 break;
         case KDF_E_CODE:
-                keyjob_refuse(job, type == SLOT_CREDENTIAL ? "A credential is 32 random bytes."
+                keyjob_refuse(job, type == 0                 ? "That is no code: one of the phone has six digits, a one-time code ten letters and digits."
+                                   : type == SLOT_CREDENTIAL ? "A credential is 32 random bytes."
                                                            : "That is no recovery code: it has eight groups of five characters, and a group does not check. Compare it with your copy.");
                 break;
         case KDF_E_MEMORY:
@@ -228,6 +229,8 @@ static void on_proof_key(int r, uint32_t opslimit, uint64_t memlimit, Secret *ke
                 keyjob_failed(job, r);
         else {
                 guard_passed(&job->manager->guard, &job->call->peer, clock_monotonic_ms());
+                if (job->type == SLOT_RECOVERY) /* always counts as a step-up */
+                        guard_code_passed(&job->manager->guard, &job->call->peer, clock_monotonic_ms());
                 job->proven(job);
         }
 }
@@ -279,21 +282,33 @@ static void on_made_key(int r, uint32_t opslimit, uint64_t memlimit, Secret *key
         job->derived(job);
 }
 
+static void run(KeyJob *job, int fd, unsigned type, const FrameKdfRequest *request, void (*derived)(KeyJob *job)) {
+        int r;
+
+        job->made.type = type;
+        job->made.kek = secret_free(job->made.kek);
+        memcpy(job->made.salt, request->salt, sizeof(job->made.salt));
+        job->derived = derived;
+        r = kdf_start(&job->kdf, job->manager->event, job->manager->config.launcher_fd, fd, request, on_made_key, job);
+        if (r != 0)
+                keyjob_failed(job, fold(r));
+}
+
 void keyjob_derive(KeyJob *job, int secret_fd, SlotType type, void (*derived)(KeyJob *job)) {
         FrameKdfRequest request = request_for(type);
-        int r;
 
         if (type == SLOT_PASSPHRASE) {
                 request.mode = FRAME_KDF_CALIBRATE;
                 request.opslimit = OPSLIMIT_MIN;
                 request.memlimit = job->manager->config.kdf_memlimit;
         }
-        job->made.type = type;
-        job->made.kek = secret_free(job->made.kek);
-        randombytes_buf(job->made.salt, sizeof(job->made.salt));
-        memcpy(request.salt, job->made.salt, sizeof(request.salt));
-        job->derived = derived;
-        r = kdf_start(&job->kdf, job->manager->event, job->manager->config.launcher_fd, secret_fd, &request, on_made_key, job);
-        if (r != 0)
-                keyjob_failed(job, fold(r));
+        randombytes_buf(request.salt, sizeof(request.salt));
+        run(job, secret_fd, type, &request, derived);
+}
+
+void keyjob_hash_code(KeyJob *job, int fd, const uint8_t salt[static 16], void (*derived)(KeyJob *job)) {
+        FrameKdfRequest request = { .version = FRAME_VERSION, .mode = FRAME_KDF_CODE };
+
+        memcpy(request.salt, salt, sizeof(request.salt));
+        run(job, fd, 0, &request, derived);
 }

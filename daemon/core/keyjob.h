@@ -12,7 +12,7 @@
 
 /* With a new secret: what a slot for it is made of. */
 typedef struct KeyMaterial {
-        SlotType type;
+        unsigned type; /* SlotType; 0: a code */
         uint8_t salt[16];
         uint32_t opslimit;
         uint64_t memlimit; /* bytes */
@@ -57,6 +57,9 @@ KeyJob *keyjob_free(KeyJob *job);
 void keyjob_prove(KeyJob *job, void (*proven)(KeyJob *job));
 /** keyjob_derive() - job->made from a new secret, calibrated where it is a passphrase. @secret_fd: borrowed until @derived */
 void keyjob_derive(KeyJob *job, int secret_fd, SlotType type, void (*derived)(KeyJob *job));
+
+/** keyjob_hash_code() - job->made.kek is the code_hash() of what the descriptor has. @fd: borrowed until @derived */
+void keyjob_hash_code(KeyJob *job, int fd, const uint8_t salt[static 16], void (*derived)(KeyJob *job));
 
 /* The job's one answer; it is freed. */
 void keyjob_reply(KeyJob *job, json_t *parameters, int fd);

@@ -412,6 +412,7 @@ Manager *manager_free(Manager *manager) {
                         fputs("carewalletd: the time could not be stored\n", stderr);
                 manager->wallet = wallet_close(manager->wallet);
         }
+        totp_done(&manager->totp_new);
         sd_event_source_disable_unref(manager->keyjob_turn);
         sd_event_source_disable_unref(manager->expiry);
         sd_event_source_disable_unref(manager->cleaning);

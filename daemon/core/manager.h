@@ -41,6 +41,7 @@ typedef struct Manager {
         KeyJob *keyjobs; /* the first is being worked on */
         sd_event_source *keyjob_turn;
         Initializing *initializing;
+        Totp totp_new; /* of a phone that is being enrolled */
         Importer *importer;
         Undoing *undoing;
         Checking *checking;
@@ -121,6 +122,11 @@ int method_init(Call *call, void *userdata);
 int method_unlock(Call *call, void *userdata);
 int method_list_keys(Call *call, void *userdata);
 int method_add_key(Call *call, void *userdata);
+int method_step_up(Call *call, void *userdata);
+int method_enrol_totp(Call *call, void *userdata);
+int method_confirm_totp(Call *call, void *userdata);
+int method_remove_totp(Call *call, void *userdata);
+int method_renew_codes(Call *call, void *userdata);
 int method_remove_key(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
 int method_pull(Call *call, void *userdata);

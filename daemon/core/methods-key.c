@@ -44,9 +44,9 @@ static void store_added(KeyJob *job) {
         int r;
 
         if (adding->replaces)
-                r = slots_replace(&slots, adding->index, made->type, made->salt, made->opslimit, made->memlimit, adding->label, made->kek, job->root);
+                r = slots_replace(&slots, adding->index, (SlotType) made->type, made->salt, made->opslimit, made->memlimit, adding->label, made->kek, job->root);
         else
-                r = slots_add(&slots, made->type, made->salt, made->opslimit, made->memlimit, adding->label, made->kek, job->root);
+                r = slots_add(&slots, (SlotType) made->type, made->salt, made->opslimit, made->memlimit, adding->label, made->kek, job->root);
         if (r != 0) {
                 keyjob_failed(job, fold(r));
                 return;

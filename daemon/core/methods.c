@@ -17,7 +17,7 @@ enum {
 const Method methods[] = {
         { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
-          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, "
+          "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, codesLeft: ?int, "
           "autoLockS: ?int, suspended: ?int, epochBy: ?string, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
@@ -29,6 +29,11 @@ const Method methods[] = {
         { "AddKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, type: string, label: ?string, replace: ?bool", "label: string",
           "Another passphrase, recovery code or credential, or one in the place of another", method_add_key },
         { "RemoveKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, label: string", "", "It opens the wallet no more", method_remove_key },
+        { "StepUp", METHOD_OPEN, "codeFd: int", "codesLeft: int", "Give a code of the phone, or a one-time code", method_step_up },
+        { "EnrolTotp", METHOD_PROVING, "secretFd: int, recovery: ?bool", "uriFd: int", "Begin to enrol a phone: what it is to scan", method_enrol_totp },
+        { "ConfirmTotp", METHOD_READING, "codeFd: int", "codesFd: int", "The phone shows the right codes: from now on they are asked for", method_confirm_totp },
+        { "RemoveTotp", METHOD_PROVING, "secretFd: int, recovery: ?bool", "", "Codes are asked for no more", method_remove_totp },
+        { "RenewCodes", METHOD_PROVING, "secretFd: int, recovery: ?bool", "codesFd: int", "New one-time codes; the old ones are void", method_renew_codes },
         { "Lock", METHOD_OPEN, "", "ended: bool", "End the core; a fresh, locked one takes its place", method_lock },
         { "Revoke", METHOD_OPEN, "provider: ?string, all: ?bool, reason: ?string",
           "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
@@ -52,8 +57,8 @@ const Method methods[] = {
           "records: int, moved: int, kinds: object, shifts: []object, firstDay: ?string, lastDay: ?string, ambiguous: int, skipped: int",
           "What would move if a zone were another", method_check_timezone },
         { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
-        { "Import", METHOD_WIDENING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
-        { "Pull", METHOD_WIDENING, "deviceFd: int, serial: ?string, traceFd: ?int", "progress: ?object, report: ?object", "Read a pump by USB", method_pull },
+        { "Import", METHOD_READING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
+        { "Pull", METHOD_READING, "deviceFd: int, serial: ?string, traceFd: ?int", "progress: ?object, report: ?object", "Read a pump by USB", method_pull },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
         { "Grant", METHOD_WIDENING,
           "provider: string, preset: string, forS: ?int, lastDays: ?int, from: ?string, to: ?string, newer: ?bool, detail: ?string, kinds: ?[]string, identity: ?string, "
@@ -72,14 +77,19 @@ const Method methods[] = {
 };
 
 const char *methods_guard(const Call *call, void *userdata) {
-        const Manager *manager = userdata;
+        uint64_t now_ms = clock_monotonic_ms();
+        Manager *manager = userdata;
 
         if (call->method->class == METHOD_OPEN)
                 return NULL;
         if (!manager->wallet)
                 return manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized";
-        if (call->method->class != METHOD_PROVING && !guard_permits(&manager->guard, &call->peer, clock_monotonic_ms()))
+        if (call->method->class != METHOD_PROVING && !guard_permits(&manager->guard, &call->peer, now_ms))
                 return "org.carewallet.StepUpRequired";
+        /* A dry run lets nothing out; the recovery code counts as a code. */
+        if (call->method->class != METHOD_READING && manager->wallet->totp.secret && !call_bool(call, "dryRun", false) &&
+            !(call->method->class == METHOD_PROVING && call_bool(call, "recovery", false)) && !guard_code_take(&manager->guard, &call->peer, now_ms))
+                return "org.carewallet.CodeRequired";
         autolock_used(manager->autolock);
         return NULL;
 }
@@ -178,6 +188,8 @@ static void add_open_state(const Manager *manager, json_t *status) {
                 (void) json_object_set_new(gate, "reason", json_string(manager->gate_off_reason));
         (void) json_object_set_new(status, "gate", gate);
         (void) json_object_set_new(status, "timezone", json_string(wallet->zone));
+        if (wallet->totp.secret)
+                (void) json_object_set_new(status, "codesLeft", json_integer((json_int_t) wallet->totp.n_codes));
         (void) json_object_set_new(status, "altered", json_integer((json_int_t) wallet->n_altered));
         (void) json_object_set_new(status, "checkpoint", json_string(consent_ledger_checkpoint(wallet->consent)));
         if (consent_setting_get(wallet->consent, "ledger-epoch-by", &epoch_by, &n) == 0)

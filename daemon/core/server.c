@@ -53,6 +53,7 @@ struct Server {
         sd_event_source *reaper; /* frees what died while it was in use */
         Connection *connections;
         size_t n_connections;
+        uint64_t last_number; /* of a connection */
 };
 
 static void connection_free(Connection *connection) {
@@ -469,6 +470,8 @@ static const char carewallet_errors[] =
         "error AlreadyInitialized ()\n"
         "error StepUpRequired ()\n"
         "error WrongPassphrase (retryAfterMs: int)\n"
+        "error CodeRequired ()\n"
+        "error WrongCode (retryAfterMs: int)\n"
         "error NotFound (what: string, name: string)\n"
         "error Exists (what: string, name: string)\n"
         "error Refused (reason: string)\n"
@@ -752,6 +755,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         connection->server = server;
         connection->fd = take_fd(&client);
         connection->peer.uid = credentials.uid;
+        connection->peer.connection = ++server->last_number;
         connection->peer.session = credentials.pid > 0 ? getsid(credentials.pid) : -1;
         connection->next = server->connections;
         server->connections = connection;

@@ -232,6 +232,9 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         r = load_zones(wallet);
         if (r != 0)
                 return r;
+        r = totp_load(&wallet->totp, wallet->consent);
+        if (r != 0)
+                return consent_to_wallet(r);
         r = grants_load(&wallet->grants, wallet->consent, wallet->keys->keys[KEY_GRANT_SEED], wallet->keys->keys[KEY_PSEUDONYM], &wallet->n_altered);
         if (r != 0)
                 return fold(r);
@@ -260,6 +263,7 @@ const char *wallet_reason(int r) {
 Wallet *wallet_close(Wallet *wallet) {
         if (!wallet)
                 return NULL;
+        totp_done(&wallet->totp);
         (void) redeem_free(wallet->redeem);
         (void) grants_free(wallet->grants);
         (void) records_close(wallet->records);

@@ -11,6 +11,7 @@
 #include "grants.h"
 #include "records.h"
 #include "redeem.h"
+#include "totp.h"
 
 enum {
         WALLET_URLS_MAX = GRANT_URLS_MAX,
@@ -37,6 +38,7 @@ typedef struct Wallet {
         uint8_t pins[GRANT_PINS_MAX][32];
         size_t n_urls;
         char *urls[WALLET_URLS_MAX]; /* of the gate, as providers reach it */
+        Totp totp; /* codes of a phone; without a secret: none is enrolled */
         bool in_transaction;
 } Wallet;
 

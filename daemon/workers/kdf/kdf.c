@@ -2,6 +2,7 @@
 
 #include "kdf.h"
 
+#include "daemon/common/code.h"
 #include "daemon/common/recovery.h"
 #include "daemon/common/slots.h"
 
@@ -65,6 +66,19 @@ static int from_recovery_code(uint8_t key[static KDF_KEY_SIZE], const FrameKdfRe
         return slots_random_kek(key, SLOT_RECOVERY, request->salt, code);
 }
 
+static int from_code(uint8_t key[static KDF_KEY_SIZE], const FrameKdfRequest *request, const Secret *phrase) {
+        cleanup(secret_freep) Secret *code = NULL;
+        int r;
+
+        r = secret_new(&code, CODE_TEXT_SIZE);
+        if (r < 0)
+                return r;
+        if (code_read((char *) secret_data(code), (const char *) secret_data(phrase), secret_size(phrase)) != 0)
+                return KDF_E_CODE;
+        code_hash(key, request->salt, (const char *) secret_data(code));
+        return 0;
+}
+
 int kdf_derive(const FrameKdfRequest *request, const Secret *phrase, Secret **ret_key, uint32_t *ret_opslimit) {
         cleanup(secret_freep) Secret *key = NULL;
         uint32_t opslimit = request->opslimit;
@@ -87,6 +101,10 @@ int kdf_derive(const FrameKdfRequest *request, const Secret *phrase, Secret **re
                 break;
         case FRAME_KDF_CREDENTIAL:
                 r = secret_size(phrase) == SLOTS_CREDENTIAL_SIZE ? slots_random_kek(secret_data(key), SLOT_CREDENTIAL, request->salt, phrase) : KDF_E_CODE;
+                opslimit = 0;
+                break;
+        case FRAME_KDF_CODE:
+                r = from_code(secret_data(key), request, phrase);
                 opslimit = 0;
                 break;
         default: /* frame_get_kdf_request() lets no other pass */

@@ -11,7 +11,7 @@ enum {
         KDF_CALIBRATED_MS = 1000, /* what a calibrated derivation should take */
         KDF_CALIBRATED_OPSLIMIT_MAX = 32,
 
-        KDF_E_CODE = 1, /* not a recovery code, or not a credential */
+        KDF_E_CODE = 1, /* not a recovery code, not a credential, or not a code */
 };
 
 /**

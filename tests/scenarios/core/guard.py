@@ -12,8 +12,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
-OPEN = {'Diagnose', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff'}
-PROVING = {'AddKey', 'RemoveKey'}  # the call itself brings the passphrase
+OPEN = {'Diagnose', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff', 'StepUp'}
+PROVING = {'AddKey', 'RemoveKey', 'EnrolTotp', 'RemoveTotp', 'RenewCodes'}  # the call itself brings the passphrase
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
 # Runs one call in a session of its own: a program of the same user that simply asks.

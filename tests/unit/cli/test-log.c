@@ -92,6 +92,8 @@ static void every_type_of_entry_that_the_core_writes_has_words(void **state) {
                 n_types += check_calls(source, "wallet_log(", has_words);
                 n_types += check_calls(source, "keyjob_store(", has_words);
                 n_types += check_calls(source, "store_switch(", has_words);
+                n_types += check_calls(source, " commit(manager", has_words);
+                n_types += check_calls(source, "answer_codes(", has_words);
                 n_types += check_calls(source, " append(", has_words);
                 n_reasons += check_calls(source, "refuse_provider(", refusal_has_words);
         }
