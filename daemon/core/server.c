@@ -11,12 +11,12 @@
 
 #include "clock.h"
 #include "daemon/common/text.h"
+#include "signature.h"
 
 enum {
         OUTPUT_MAX = 4 * 1024 * 1024, /* bytes that wait for a peer that does not read */
         READ_SIZE = 16 * 1024,
         N_OUT_FDS_MAX = 4,
-        NAME_MAX_BYTES = 64, /* of a parameter */
 };
 
 struct Connection {
@@ -346,111 +346,6 @@ int call_take_fd(Call *call, const char *name) {
         return take_fd(&call->fds[i]);
 }
 
-/* --- parameters against a signature such as "name: string, kinds: ?[]string, fileFd: int" --- */
-
-static bool type_matches(const char *type, size_t n_type, const json_t *value) {
-        if (n_type > 1 && type[0] == '?')
-                return json_is_null(value) || type_matches(type + 1, n_type - 1, value);
-        if (n_type > 2 && type[0] == '[' && type[1] == ']') {
-                size_t i;
-                json_t *item;
-
-                if (!json_is_array(value))
-                        return false;
-                json_array_foreach(value, i, item) {
-                        if (!type_matches(type + 2, n_type - 2, item))
-                                return false;
-                }
-                return true;
-        }
-        if (n_type == 6 && memcmp(type, "string", 6) == 0)
-                return json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value);
-        if (n_type == 3 && memcmp(type, "int", 3) == 0)
-                return json_is_integer(value);
-        if (n_type == 4 && memcmp(type, "bool", 4) == 0)
-                return json_is_boolean(value);
-        return false;
-}
-
-/* Calls each with every "name: type" of a signature; stops at the first that returns false. */
-static bool signature_each(const char *signature, bool (*each)(const char *name, const char *type, size_t n_type, void *userdata), void *userdata) {
-        const char *p = signature;
-
-        while (*p) {
-                const char *colon = strchr(p, ':');
-                const char *type, *end;
-                char name[NAME_MAX_BYTES];
-
-                assert(colon && (size_t) (colon - p) < sizeof(name));
-                memcpy(name, p, (size_t) (colon - p));
-                name[colon - p] = '\0';
-                type = colon + 1 + strspn(colon + 1, " ");
-                end = type + strcspn(type, ",");
-                if (!each(name, type, (size_t) (end - type), userdata))
-                        return false;
-                p = *end ? end + 1 + strspn(end + 1, " ") : end;
-        }
-        return true;
-}
-
-typedef struct Checking {
-        Call *call;
-        size_t n_seen;
-        char bad[NAME_MAX_BYTES];
-} Checking;
-
-static bool check_one(const char *name, const char *type, size_t n_type, void *userdata) {
-        Checking *checking = userdata;
-        const json_t *value = json_object_get(checking->call->parameters, name);
-        size_t n_name = strlen(name);
-        bool good;
-
-        if (value)
-                checking->n_seen++;
-        good = value ? type_matches(type, n_type, value) : type[0] == '?';
-        if (good && n_name > 2 && strcmp(name + n_name - 2, "Fd") == 0) {
-                json_int_t i = json_integer_value(value);
-
-                good = i >= 0 && (size_t) i < checking->call->n_fds;
-        }
-        if (!good)
-                memcpy(checking->bad, name, n_name + 1);
-        return good;
-}
-
-typedef struct Knowing {
-        const char *name;
-        bool found;
-} Knowing;
-
-static bool know_one(const char *name, const char *type, size_t n_type, void *userdata) {
-        Knowing *knowing = userdata;
-
-        (void) type;
-        (void) n_type;
-        knowing->found = strcmp(name, knowing->name) == 0;
-        return !knowing->found;
-}
-
-/* The name of the first parameter that does not fit, or NULL. */
-static const char *parameters_check(Checking *checking, const char *signature) {
-        const char *name;
-        json_t *value;
-
-        if (!signature_each(signature, check_one, checking))
-                return checking->bad;
-        if (checking->n_seen == json_object_size(checking->call->parameters))
-                return NULL;
-        json_object_foreach(checking->call->parameters, name, value) {
-                Knowing knowing = { .name = name };
-
-                (void) signature_each(signature, know_one, &knowing);
-                if (!knowing.found)
-                        return name;
-        }
-        return NULL;
-}
-
 /* --- org.varlink.service --- */
 
 static const char service_description[] =
@@ -523,7 +418,7 @@ static int dispatch(Server *server, Call *call, const char *name) {
         const ServerConfig *config = &server->config;
         const char *dot = strrchr(name, '.');
         size_t n_interface = dot ? (size_t) (dot - name) : 0;
-        Checking checking = { .call = call };
+        char name_of_bad[SIGNATURE_NAME_SIZE];
         const char *bad, *refusal;
         int r;
 
@@ -540,7 +435,7 @@ static int dispatch(Server *server, Call *call, const char *name) {
         if (!call->method->name)
                 return call_error(call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", dot + 1));
 
-        bad = parameters_check(&checking, call->method->in);
+        bad = signature_misfit(call->method->in, call->parameters, call->n_fds, name_of_bad);
         if (bad)
                 return call_invalid(call, bad);
         refusal = config->guard(call, config->userdata);
