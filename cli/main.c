@@ -34,6 +34,7 @@ static const Verb *const verbs[] = {
         &verb_imports,
         &verb_imports_show,
         &verb_imports_undo,
+        &verb_forget,
         &verb_show,
         &verb_export,
         &verb_provider_add,

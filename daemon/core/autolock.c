@@ -28,7 +28,7 @@ static uint64_t due_us(const Autolock *autolock) {
 
 /* What the patient began is use until it ends. */
 static bool is_busy(const Manager *manager) {
-        return manager->importer || manager->undoing || manager->checking || manager->is_backing_up || manager->keyjobs || manager->n_outputs > 0;
+        return manager_is_storing(manager) || manager->is_backing_up || manager->checking || manager->is_backing_up || manager->keyjobs || manager->n_outputs > 0;
 }
 
 /* One timer that is set again when it fires: a call costs a look at the clock, and no system call. */

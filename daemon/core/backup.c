@@ -132,8 +132,8 @@ int method_backup(Call *call, void *userdata) {
 
         if (!call->more)
                 return call_error(call, "org.varlink.service.ExpectedMore", NULL);
-        if (manager->is_backing_up)
-                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "backup"));
+        if (manager->is_backing_up || manager->forgetting)
+                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", manager->is_backing_up ? "backup" : "forget"));
 
         /* A full disk must not keep the patient from a backup, of all things: it is said on the journal, and the backup goes on. */
         r = wallet_begin(wallet);

@@ -301,6 +301,12 @@ void consent_release(Consent *consent) {
         db_release(consent->db);
 }
 
+int consent_truncate_log(Consent *consent) {
+        assert(consent->depth == 0);
+
+        return db_truncate_log(consent->db);
+}
+
 int consent_copy(Consent *consent, uint64_t at, void *ret, size_t n) {
         return db_copy(consent->db, at, ret, n);
 }

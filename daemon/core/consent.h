@@ -42,6 +42,9 @@ must_check int consent_hold(Consent *consent, uint64_t *ret_n_bytes);
 void consent_release(Consent *consent);
 must_check int consent_copy(Consent *consent, uint64_t at, void *ret, size_t n);
 
+/** consent_truncate_log() - nothing of what was deleted stays in the log. Not inside a transaction */
+must_check int consent_truncate_log(Consent *consent);
+
 /* --- settings: small named blobs --- */
 must_check int consent_setting_put(Consent *consent, const char *name, const void *value, size_t n_value);
 /** consent_setting_get() - @ret: malloc'd, with a terminator behind it; CONSENT_E_NOT_FOUND */

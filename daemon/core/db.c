@@ -538,6 +538,18 @@ void db_checkpoint(Db *db, unsigned n_pages_min) {
         db->n_wal_pages = 0; /* when it failed, the next commit says it again */
 }
 
+int db_truncate_log(Db *db) {
+        int n_log = 0, r;
+
+        if (db->is_held)
+                return -EBUSY;
+        r = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, &n_log, NULL);
+        if (r != SQLITE_OK)
+                return map_error(r);
+        db->n_wal_pages = 0;
+        return n_log == 0 ? 0 : -EBUSY;
+}
+
 void db_release_memory(Db *db) {
         (void) sqlite3_db_release_memory(db->handle);
 }

@@ -99,6 +99,8 @@ int64_t db_n_changes(const Db *db);
  * What could not be copied stays in the log, which is no loss: there is nothing to report. Not inside a transaction.
  */
 void db_checkpoint(Db *db, unsigned n_pages_min);
+/** db_truncate_log() - write all of the log back and cut it to nothing, durably. Not inside a transaction. -EBUSY while held */
+must_check int db_truncate_log(Db *db);
 /** db_release_memory() - give the page cache back */
 void db_release_memory(Db *db);
 

@@ -392,7 +392,7 @@ int method_import(Call *call, void *userdata) {
         const char *unit = call_string(call, "glucoseUnit");
         cleanup(close_fdp) int file_fd = -1;
 
-        if (manager->importer || manager->undoing)
+        if (manager_is_storing(manager))
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         if (unit && strcmp(unit, "mg/dL") == 0)
                 request.glucose_unit = RECORD_UNIT_MG_DL;

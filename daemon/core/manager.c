@@ -158,6 +158,10 @@ static int on_cleaning(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+bool manager_is_storing(const Manager *manager) {
+        return manager->importer || manager->undoing || manager->forgetting;
+}
+
 void manager_clean(Manager *manager) {
         (void) sd_event_source_set_enabled(manager->cleaning, SD_EVENT_ON);
 }

@@ -11,6 +11,7 @@
 #include "wallet.h"
 
 typedef struct Checking Checking;
+typedef struct Forgetting Forgetting;
 typedef struct Gate Gate;
 typedef struct Importer Importer;
 typedef struct Undoing Undoing;
@@ -44,6 +45,7 @@ typedef struct Manager {
         Totp totp_new; /* of a phone that is being enrolled */
         Importer *importer;
         Undoing *undoing;
+        Forgetting *forgetting;
         Checking *checking;
         Gate *gate; /* NULL: off */
         char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
@@ -83,6 +85,8 @@ must_check int manager_store_slots(Manager *manager, const Slots *slots, const S
 must_check int manager_note_slots(Manager *manager, const char *type, json_t *fields);
 /** manager_arm_expiry() - after grants changed */
 void manager_arm_expiry(Manager *manager);
+/** manager_is_storing() - records.db is being changed at length: nothing else of that kind begins */
+bool manager_is_storing(const Manager *manager);
 /** manager_clean() - start deleting what a failed import left */
 void manager_clean(Manager *manager);
 
@@ -138,6 +142,7 @@ int method_show(Call *call, void *userdata);
 int method_export(Call *call, void *userdata);
 int method_resume(Call *call, void *userdata);
 int method_witness(Call *call, void *userdata);
+int method_forget(Call *call, void *userdata);
 int method_destroy(Call *call, void *userdata);
 int method_check(Call *call, void *userdata);
 int method_backup(Call *call, void *userdata);

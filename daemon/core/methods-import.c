@@ -182,7 +182,7 @@ int method_undo_import(Call *call, void *userdata) {
         Finding import;
         int r;
 
-        if (manager->importer || manager->undoing)
+        if (manager_is_storing(manager))
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         r = import_of(call, manager, &import);
         if (r != 0)

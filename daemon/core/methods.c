@@ -66,6 +66,8 @@ const Method methods[] = {
           "jwt: ?string, grant: object, words: string, text: string", "Let a provider see something, for a time", method_grant },
         { "Resume", METHOD_WIDENING, "provider: ?string, all: ?bool", "resumed: int", "Let suspended grants count again", method_resume },
         { "Destroy", METHOD_WIDENING, "walletId: string", "whole: bool", "Erase the wallet, its keys first", method_destroy },
+        { "Forget", METHOD_WIDENING, "import: ?int, source: ?string, from: ?string, to: ?string, dryRun: ?bool", "records: object",
+          "Records of an import, a source or some days go for good", method_forget },
         { "GateOn", METHOD_WIDENING, "listen: string, external: ?string", "address: string, urls: []string, pins: []string", "Answer providers", method_gate_on },
         { "SetTimezone", METHOD_WIDENING, "timezone: string", "", "The wallet's zone, where no period says another", method_set_timezone },
         { "AddTimezone", METHOD_WIDENING, "timezone: string, from: string", "", "The zone that the devices' clocks show from a day on", method_add_timezone },

@@ -102,7 +102,7 @@ int method_pull(Call *call, void *userdata) {
         char name[32];
         int r;
 
-        if (manager->importer || manager->undoing)
+        if (manager_is_storing(manager))
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         if (serial && !is_serial(serial))
                 return call_invalid(call, "serial");

@@ -33,11 +33,7 @@ typedef struct Stats {
         KindStats kinds[N_RECORD_KINDS];
 } Stats;
 
-/* Within a kind. */
-typedef struct Place {
-        int64_t local_ms;
-        uint8_t identity[RECORD_IDENTITY_SIZE];
-} Place;
+typedef RecordsPlace Place;
 
 /* What one import said of a record. */
 typedef struct Version {
@@ -98,6 +94,7 @@ struct Records {
         size_t batch_size;
         int failed; /* what the running import's first failure was: it cannot be finished with a part missing */
 
+        bool has_old;  /* a table that is written anew elsewhere, and goes */
         bool clean;    /* no dead import is left: cancelled, or running when the program ended */
         uint32_t dead; /* the one that is being deleted, or 0; and how far that is */
         uint8_t dead_kind;
@@ -119,6 +116,19 @@ must_check int records_reserve_done(Records *records, uint32_t import);
 void records_set_done(Records *records, uint32_t import);
 /** records_load_visible() - the numbers of all that is done, again: without an import that was undone, ranges may have shrunk */
 must_check int records_load_visible(Records *records);
+
+/** records_load_stats() - what the import stored */
+must_check int records_load_stats(Records *records, uint32_t import, Stats *ret);
+/** records_widen_stats() - what the import stored, and now also the rows in @more */
+must_check int records_widen_stats(Records *records, uint32_t import, const Stats *more);
+/** records_fold() - an error for callers that only get an errno */
+int records_fold(int r);
+
+extern const char records_schema_new[];
+/** records_rebuild_leftovers() - what a rebuild that did not end left is to be emptied */
+must_check int records_rebuild_leftovers(Records *records);
+/** records_empty_old_step() - as records_cleanup_step() */
+must_check int records_empty_old_step(Records *records);
 
 must_check int records_store_new_sources(Records *records);
 void records_drop_new_sources(Records *records);

@@ -161,8 +161,7 @@ static int cleanup_dead(Records *records) {
         return 0;
 }
 
-/* For callers that only get an errno. */
-static int fold_full(int r) {
+int records_fold(int r) {
         return r == RECORDS_E_FULL ? -ENOSPC : r == RECORDS_E_KEY ? -EBADMSG : fold(r);
 }
 
@@ -172,27 +171,44 @@ int records_cleanup_step(Records *records) {
         if (!records->clean && records->dead == 0)
                 r = find_dead(records);
         if (!r && records->clean)
-                return 0;
+                return records->import > 0 ? 0 : records_empty_old_step(records);
         if (!r && db_in_transaction(records->db)) /* rejected rows of the running import */
                 r = records_commit(records, &records->stats);
         if (!r)
                 r = cleanup_dead(records);
 
-        return r > 0 ? fold_full(r) : r < 0 ? r : 1;
+        return r > 0 ? records_fold(r) : r < 0 ? r : 1;
 }
 
 /* --- undoing --- */
 
 int records_undo_begin(Records *records, uint32_t import) {
-        cleanup(db_finalizep) DbStatement *statement = NULL;
-        uint8_t bytes[STATS_SIZE];
-        bool row = false;
+        Stats stats;
         int r;
 
         assert(records->import == 0);
 
         if (import == 0 || !records_is_done(records, import))
                 return RECORDS_E_NOT_FOUND;
+        r = records_load_stats(records, import, &stats);
+        if (r)
+                return r;
+
+        records->undo = (Undo) { .import = import, .heirs = records->undo.heirs, .n_heirs_allocated = records->undo.n_heirs_allocated, .stats = stats };
+        undo_at_kind(records, 1);
+        return 0;
+}
+
+void records_undo_cancel(Records *records) {
+        records->undo.import = 0;
+}
+
+int records_load_stats(Records *records, uint32_t import, Stats *ret) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        uint8_t bytes[STATS_SIZE];
+        bool row = false;
+        int r;
+
         r = db_prepare(records->db, &statement, "SELECT stats FROM imports WHERE id = ?1");
         if (r)
                 return r;
@@ -202,38 +218,21 @@ int records_undo_begin(Records *records, uint32_t import) {
                 return r;
         if (!row || !db_column_copy(statement, 0, bytes, sizeof(bytes)))
                 return RECORDS_E_KEY;
-
-        records->undo = (Undo) { .import = import, .heirs = records->undo.heirs, .n_heirs_allocated = records->undo.n_heirs_allocated };
-        records_stats_read(&records->undo.stats, bytes);
-        undo_at_kind(records, 1);
+        records_stats_read(ret, bytes);
         return 0;
 }
 
-void records_undo_cancel(Records *records) {
-        records->undo.import = 0;
-}
-
-/* What the import @import stored, and now also the rows in @more. */
-static int widen_stats(Records *records, uint32_t import, const Stats *more) {
-        cleanup(db_finalizep) DbStatement *get = NULL, *set = NULL;
+int records_widen_stats(Records *records, uint32_t import, const Stats *more) {
+        cleanup(db_finalizep) DbStatement *set = NULL;
         uint8_t bytes[STATS_SIZE];
-        bool row = false;
         Stats stats;
         int r;
 
-        r = db_prepare(records->db, &get, "SELECT stats FROM imports WHERE id = ?1");
+        r = records_load_stats(records, import, &stats);
         if (!r)
                 r = db_prepare(records->db, &set, "UPDATE imports SET stats = ?2 WHERE id = ?1");
         if (r)
                 return r;
-        db_bind_int(get, 1, import);
-        r = db_step(get, &row);
-        if (r)
-                return r;
-        if (!row || !db_column_copy(get, 0, bytes, sizeof(bytes)))
-                return RECORDS_E_KEY;
-        db_reset(get);
-        records_stats_read(&stats, bytes);
         records_stats_add(&stats, more);
         records_stats_write(bytes, &stats);
         db_bind_int(set, 1, import);
@@ -393,7 +392,7 @@ static int hand_over(Records *records) {
                 for (size_t k = i; k < n; k++)
                         if (heirs[k].import == heirs[i].import)
                                 records_kind_stats_add(&more.kinds[kind], &(KindStats) { 0, heirs[k].place.local_ms, heirs[k].place.local_ms });
-                r = widen_stats(records, heirs[i].import, &more);
+                r = records_widen_stats(records, heirs[i].import, &more);
                 if (r)
                         return r;
         }
@@ -414,7 +413,7 @@ static int leave(Records *records) {
         for (unsigned i = 1; i < N_RECORD_KINDS; i++)
                 more.kinds[i].n_inserted = undo->stats.kinds[i].n_inserted - undo->n_orphans[i]; /* may be less than nothing: the sum is what counts */
         if (other > 0) {
-                r = widen_stats(records, other, &more);
+                r = records_widen_stats(records, other, &more);
                 if (r)
                         return r;
         }
@@ -464,7 +463,7 @@ int records_undo_step(Records *records) {
         }
         if (undo->kind == N_RECORD_KINDS) {
                 r = undo_last(records);
-                return r > 0 ? fold_full(r) : r;
+                return r > 0 ? records_fold(r) : r;
         }
 
         r = find_heirs(records, &end);
@@ -480,7 +479,7 @@ int records_undo_step(Records *records) {
                 db_checkpoint(records->db, RECORDS_WAL_PAGES_MAX);
         }
         if (r)
-                return r > 0 ? fold_full(r) : r;
+                return r > 0 ? records_fold(r) : r;
         if (end)
                 undo_at_kind(records, (uint8_t) (undo->kind + 1));
         return 1;

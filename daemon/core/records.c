@@ -13,11 +13,16 @@ enum {
 static_assert(RECORDS_E_KEY == (int) DB_E_KEY && RECORDS_E_VERSION == (int) DB_E_VERSION && RECORDS_E_SETTING == (int) DB_E_SETTING &&
               RECORDS_E_FULL == (int) DB_E_FULL && RECORDS_E_NOT_FOUND == (int) DB_E_NOT_FOUND, "passed up as they are");
 
+#define RECORDS_COLUMNS                                                                                                          \
+        "(kind INTEGER NOT NULL, local_ms INTEGER NOT NULL, identity BLOB NOT NULL, import INTEGER NOT NULL,"                    \
+        " utc_ms INTEGER NOT NULL, value INTEGER NOT NULL, meta INTEGER NOT NULL, source INTEGER NOT NULL, payload BLOB NOT NULL," \
+        " PRIMARY KEY(kind, local_ms, identity, import DESC)) WITHOUT ROWID"
+
+const char records_schema_new[] = "CREATE TABLE records_new" RECORDS_COLUMNS;
+
 /* daemon/FORMAT.md, "records.db" */
 static const char schema[] =
-        "CREATE TABLE records(kind INTEGER NOT NULL, local_ms INTEGER NOT NULL, identity BLOB NOT NULL, import INTEGER NOT NULL,"
-        " utc_ms INTEGER NOT NULL, value INTEGER NOT NULL, meta INTEGER NOT NULL, source INTEGER NOT NULL, payload BLOB NOT NULL,"
-        " PRIMARY KEY(kind, local_ms, identity, import DESC)) WITHOUT ROWID;"
+        "CREATE TABLE records" RECORDS_COLUMNS ";"
         "CREATE TABLE imports(id INTEGER PRIMARY KEY AUTOINCREMENT, done INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
         " file_name TEXT NOT NULL, stats BLOB NOT NULL, n_rejected INTEGER NOT NULL, report TEXT);"
         "CREATE TABLE sources(id INTEGER PRIMARY KEY, device_key BLOB NOT NULL, model TEXT NOT NULL, serial TEXT NOT NULL, section TEXT NOT NULL);"
@@ -333,6 +338,9 @@ int records_open(Records **ret, const char *dir, const Secret *key) {
         records_stats_clear(&records->visible);
 
         r = db_open(&records->db, dir, "records.db", key, &options);
+        if (r)
+                return r;
+        r = records_rebuild_leftovers(records);
         if (r)
                 return r;
         r = prepare(records);

@@ -97,6 +97,44 @@ must_check int records_undo_begin(Records *records, uint32_t import);
 must_check int records_undo_step(Records *records);
 void records_undo_cancel(Records *records);
 
+/* Within a kind. */
+typedef struct RecordsPlace {
+        int64_t local_ms;
+        uint8_t identity[RECORD_IDENTITY_SIZE];
+} RecordsPlace;
+
+/* What is to be forgotten for good; of import, sources and time one is given. Zero what follows to begin. */
+typedef struct RecordsForget {
+        uint32_t import; /* 0: not by import. Only to count: an import is undone, and then cleaned up */
+        bool *sources;   /* by id - 1, malloc'd; NULL: not by source */
+        size_t n_sources;
+        int64_t from_local_ms, to_local_ms; /* inclusive, exclusive */
+        bool dry;        /* count only */
+
+        uint64_t n_records[N_RECORD_KINDS]; /* that something was said of that goes */
+        uint8_t kind; /* where it stands */
+        RecordsPlace place;
+        uint8_t *touched; /* bit per import that lost a row */
+        size_t n_touched;
+} RecordsForget;
+
+/** records_forget_step() - Return: 1 more to do; 0; negative errno: what was deleted until then stays deleted. At most 10 ms. No import, no undo may run. */
+must_check int records_forget_step(Records *records, RecordsForget *forget);
+/* Zero it to begin. */
+typedef struct RecordsRebuild {
+        uint8_t kind;
+        RecordsPlace place;
+} RecordsRebuild;
+
+/** records_rebuild_step() - write the table anew: copies of deleted rows in its pages' free space go. As records_forget_step() */
+must_check int records_rebuild_step(Records *records, RecordsRebuild *rebuild);
+bool records_forget_touched(const RecordsForget *forget, uint32_t import);
+/** records_forget_report() - an import lost rows: what it kept of rejected ones goes, and its report is another. negative errno */
+must_check int records_forget_report(Records *records, uint32_t import, const char *report_json);
+/** records_forget_finish() - durable: ranges and sources say nothing of what is gone, and the log holds no page of before. negative errno */
+must_check int records_forget_finish(Records *records, const RecordsForget *forget);
+void records_forget_done(RecordsForget *forget);
+
 typedef struct RecordsImport {
         uint32_t id;
         int64_t time_utc_ms;

@@ -63,7 +63,7 @@ static int set_zones(Call *call, Manager *manager, int32_t day, const char *zone
         char spec[ZONES_SPEC_MAX];
         int r;
 
-        if (manager->importer || manager->undoing)
+        if (manager_is_storing(manager))
                 return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         if (!manager->wallet->zones)
                 (void) snprintf(spec, sizeof(spec), "%s", zone ? zone : "UTC"); /* nothing that was can be kept */
