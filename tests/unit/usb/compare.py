@@ -5,6 +5,7 @@
 compare.py DUMP-PAGES csv MODEL SERIAL ZONE CSV-FILE PAGE-FOLDER    the maker's own export
 compare.py DUMP-PAGES ecc1                                          another project's records
 compare.py DUMP-PAGES decocare MODEL FOLDER                         and another's, where it is right
+compare.py DUMP-PAGES loopkit                                       what the tests of a third say of their pages
 compare.py DUMP-PAGES identity MODEL SERIAL ZONE CSV-FILE PAGE-FOLDER DUMP-FRAMES    what the importer makes of that export
 compare.py DUMP-PAGES files DUMP-FRAMES                             the importer's way to the same pages, and to downloads that went wrong
 compare.py DUMP-PAGES failed                                        downloads that went wrong
@@ -480,7 +481,88 @@ def compare_decocare(program, model, folder):
                 else:
                     compare(f"{ours['name']}: {their_field}", str(value).lstrip("#"), str(e[their_field]), where)
     print(f"records that it leaves out: {n_left_out}; that it takes as longer than they are: {n_long}")
+    # of glucose pages, what has a time of its own: it counts readings forward from anything that has one, and the maker's CSV shows that wrong
+    for path in sorted(glob.glob(f"{folder}/ReadGlucoseHistory-page-*.json")):
+        theirs = [e for part in json.load(open(path)) for e in (part if isinstance(part, list) else [part])]
+        objects = [o for o in dump(program, model, "123456", "UTC", [f"g:{path[:-5]}.data"]) if o["event"] == "record"]
+        for name, want, have in (
+                ("CalBGForGH", [(e["date"], milli(e["amount"])) for e in theirs if e["name"] == "CalBGForGH"],
+                 [(o["local_ms"], o["value_milli"]) for o in objects if o["kind"] == "calibration"]),
+                ("SensorCalFactor", [(e["date"], milli(e["factor"])) for e in theirs if e["name"] == "SensorCalFactor"],
+                 [(o["local_ms"], milli(o["fields"]["text_device"].split("=")[1])) for o in objects if o["fields"].get("raw_type") == "SensorCalFactor"])):
+            have = [(local(ms).replace(" ", "T"), value) for ms, value in have]
+            compare(f"{name}: rows", len(have), len(want), os.path.basename(path))
+            for a, b in zip(sorted(have), sorted(want)):
+                compare(f"{name}: time and value", a, b, os.path.basename(path))
     finish(100)
+
+
+# --- LoopKit ---
+
+LOOPKIT = {  # page: model, how many records (what an estimate still counted is none of its own there), and what some of them are
+    "TempBasalDecoding": ("551", 7, {0: (0x16, "2016-04-18T12:35:57", {}), 1: (0x33, "2016-04-18T12:42:10", {"value_milli": 400, "type": "temp", "duration_s": 1800}),
+                                     3: (0x33, "2016-04-18T13:00:20", {"value_milli": 200, "type": "temp"})}),
+    "HistoryDecoding": ("551", 51, {
+        0: (0x5b, "2016-02-21T10:34:09", {"target_high": 150000, "target_low": 80000, "glucose_input": 228000, "value_milli": 4200, "carbs": 50000, "carb_ratio": 12000,
+                                          "correction_estimate": 1000, "food_estimate": 4100, "sensitivity": 75000, "unabsorbed": 900,
+                                          "extra": "unabsorbed 0=1.600 U, 79 min\tunabsorbed 1=1.400 U, 459 min\tunabsorbed 2=0.200 U, 469 min"}),
+        1: (0x01, "2016-02-21T10:34:09", {"delivered": 3200, "programmed": 3200, "type": "normal", "unabsorbed": 900}),
+        2: (0x7b, "2016-02-21T12:00:00", {"start_s": 43200, "value_milli": 250, "index": 5}), 3: (0x0a, "2016-02-21T12:35:25", {"value_milli": 222000}),
+        7: (0x3f, "2016-02-21T13:19:34", {"value_milli": 268000, "linked_meter": "#C527AD"}), 20: (0x21, "2016-02-21T20:04:03", {}),
+        21: (0x03, "2016-02-21T20:05:07", {"value_milli": 5400, "text_device": "manual", "programmed": 0}), 50: (0x6e, "2016-02-21T00:00:00", {})}),
+    "HistoryDecoding523": ("523", None, {0: (0x01, None, {"delivered": 2050, "programmed": 2050, "type": "normal", "unabsorbed": 0})}),
+    "HistoryDecodingBolusWizardSettings522": ("522", None, {0: (0x5a, None, {}), 1: (0x33, None, {})}),
+    "HistoryQuestionable3b": ("723", 45, {}),
+    "MealMarkerFor754": ("754", 93, {75: (0x40, "2016-07-11T05:09:29", {"value_milli": 12000, "unit": "g"})}),
+    "InsulinMarker551": ("551", 72, {68: (0x42, "2016-07-16T17:45:38", {"value_milli": 99000}), 70: (0x42, "2016-07-16T18:28:28", {"value_milli": 100})}),
+    "CalBGForPHWithHighBG": ("754", 67, {64: (0x0a, "2016-07-16T15:21:56", {"value_milli": 600000}), 66: (0x0a, "2016-07-16T16:10:23", {"value_milli": 88000})}),
+    "AlarmSensorDate": ("754", 82, {1: (0x0b, "2016-07-15T20:02:20", {})}),
+    "PumpAlarms": ("723", 126, {9: (0x06, "2007-01-01T00:00:00", {}), 13: (0x06, "2007-01-01T00:00:00", {})}),
+    "PageWithDuplicates": ("754", None, {}),
+    "SaveSettings": ("723", 125, {79: (0x5d, None, {})}),
+    "BolusReminder": ("723", 32, {16: (0x69, "2007-01-01T11:00:00", {}), 17: (0x69, "2007-01-01T14:00:00", {}), 18: (0x69, "2007-01-01T20:00:00", {})}),
+    "HighBitsOfTempBasalRate": ("522", 90, {88: (0x33, None, {"value_milli": 34000}), 84: (0x33, None, {"value_milli": 20000}), 80: (0x33, None, {"value_milli": 10000}),
+                                            76: (0x33, None, {"value_milli": 5000})}),
+    "ChangeSensorAlarmSilenceConfig": ("723", 118, {21: (0x53, None, {})}),
+    "MeterBGx15": ("515", 106, {62: (0x39, "2018-08-11T07:52:49", {"value_milli": 92000, "linked_meter": "#843663"})}),
+    "HistoryPageCRC": ("551", None, {}),
+    "DroppedBolus": ("523", None, {}),
+}
+
+
+def compare_loopkit(program):
+    folder = need(os.path.join(DATA, "pump-history/loopkit"))
+    for name, (model, n, facts) in LOOPKIT.items():
+        objects = dump(program, model, "123456", "UTC", [f"h:{folder}/history-test{name}.data"])
+        entries = [o for o in objects if o["event"] == "entry" and o["op"] not in (0x5c, 0x30)]
+        find = record_of(objects)
+        compare("read to its end", [o["result"] for o in objects if o["event"] == "end"], [1], name)
+        if n:
+            compare("records of a page", len(entries), n, name)
+        for at, (op, time, fields) in facts.items():
+            where = f"{name}, record {at}"
+            compare("opcode", entries[at]["op"], op, where)
+            if time:
+                compare("time", local(entries[at]["local_ms"]).replace(" ", "T"), time, where)
+            record = find(entries[at]) if fields else None
+            for field, value in fields.items():
+                compare(f"{entries[at]['name']}: {field}", record and {**flat(record), "unit": record["unit"]}.get(field), value, where)
+        if name == "PumpAlarms":
+            compare("AlarmPump: code", [int(entries[at]["hex"][2:4], 16) for at in (9, 13)], [21, 5], name)
+        if name == "PageWithDuplicates":
+            compare("the same twice", [entries[116]["hex"], entries[117]["hex"]], [entries[118]["hex"], entries[119]["hex"]], name)
+    for name, kind in (("history-testHistoryPageInvalidCRC", "h"), ("glucose-testGlucosePageInvalidCRC", "g")):
+        reasons = [o["reason"] for o in dump(program, "551", "123456", "UTC", [f"{kind}:{folder}/{name}.data"]) if o["event"] == "rejected"]
+        compare("wrong checksum", ["wrong checksum" in r for r in reasons], [True, True], name)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = os.path.join(scratch, "page")
+        for name, needs in (("DoesNotNeedTimestamp", False), ("LastSensorTimestampTypeGapNeedsTimestamp", True)):
+            data = open(f"{folder}/glucose-test{name}.data", "rb").read()[:-2].ljust(1022, b"\0")
+            with open(path, "wb") as f:
+                f.write(data + crc16(data).to_bytes(2, "big"))
+            objects = dump(program, "522", "123456", "UTC", [f"g:{path}"])
+            compare("glucose page that needs a timestamp", any("no time yet" in o["reason"] for o in objects if o["event"] == "rejected"), needs, name)
+    finish(60)
 
 
 # --- once across paths ---
@@ -624,7 +706,7 @@ def compare_failed(program):
 
 def main():
     program, mode, *rest = sys.argv[1:]
-    {"csv": compare_csv, "ecc1": compare_ecc1, "decocare": compare_decocare, "failed": compare_failed, "identity": compare_identity, "files": compare_files}[mode](program, *rest)
+    {"csv": compare_csv, "ecc1": compare_ecc1, "decocare": compare_decocare, "failed": compare_failed, "identity": compare_identity, "files": compare_files, "loopkit": compare_loopkit}[mode](program, *rest)
 
 
 if __name__ == "__main__":
