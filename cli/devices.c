@@ -15,8 +15,8 @@ static const struct {
         bool can_read;
 } known[] = {
         {0x0a21, 0x8001, "CareLink USB stick", true},
-        {0x1a79, 0x6200, "Contour Next Link", false},
-        {0x1a79, 0x6300, "Contour Next Link (mmol/L)", false},
+        {0x1a79, 0x6200, "Contour Next Link", true},
+        {0x1a79, 0x6300, "Contour Next Link (mmol/L)", true},
         {0x1a79, 0x6210, "Contour Next Link 2.4", false},
 };
 

@@ -21,6 +21,8 @@ static const struct {
                    FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]);
 } drivers[] = {
         { 0x0a21, 0x8001, pull_run }, /* CareLink USB, MMT-7305 */
+        { 0x1a79, 0x6200, pull_run_meter }, /* Contour Next Link, mg/dL */
+        { 0x1a79, 0x6300, pull_run_meter }, /* and mmol/L */
 };
 
 /* The core's frames. Return: 0 with one; -EPIPE at their end; negative errno. */
@@ -69,7 +71,7 @@ static const char *why_not(int r) {
         case CABLE_E_GONE:
                 return "The device was unplugged.";
         case CABLE_E_OTHER:
-                return "This device does not answer as a CareLink USB stick does. Unplug it, plug it in again, and try once more.";
+                return "This device does not look as it should. Unplug it, plug it in again, and try once more.";
         default:
                 return "This is no USB device that can be read and written.";
         }

@@ -9,8 +9,6 @@
 #include <string.h>
 
 enum {
-        SIGNAL_TRIES = 20,
-        SIGNAL_WAIT_MS = 500,
         HISTORY_PAGES_MAX = 36,  /* what a pump keeps */
         HISTORY_PAGES_512 = 32,  /* a 512 does not say how many it has */
         GLUCOSE_PAGES_MAX = 32,
@@ -20,7 +18,7 @@ enum {
 };
 
 typedef struct Pull {
-        CarelinkStick stick;
+        PumpLink link;
         const FrameUsbRequest *request;
         Zones *zones;
         const ImportSink *sink;
@@ -28,7 +26,6 @@ typedef struct Pull {
         ParadigmModel model;
         int64_t clock_ms; /* the pump's wall clock; 0: it has none */
         FrameUsbPump *result;
-        bool is_awake;
         unsigned n_done, n_all, n_bad; /* pages; n_bad: in a row */
         uint32_t n_rejected;
         char *refusal;
@@ -40,29 +37,6 @@ void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], unsigned known, const ui
 
         (void) crypto_generichash(ret, FRAME_USB_HASH_SIZE, bytes, n, key, sizeof(key));
         ret[0] = (uint8_t) known;
-}
-
-static const char *words_of(int r) {
-        switch (r) {
-        case -ENODEV:
-                return "The CareLink USB stick was unplugged.";
-        case -ECANCELED:
-                return "Stopped, as you asked.";
-        case CARELINK_STICK_E_SILENT:
-                return "The CareLink USB stick does not answer. Unplug it, plug it in again, and try once more.";
-        case CARELINK_STICK_E_OTHER:
-                return "This device is not a CareLink USB stick that carewallet knows.";
-        case CARELINK_STICK_E_NO_PUMP:
-                return "The pump does not answer. Hold the stick within a hand's breadth of the pump, check the serial number, and try again.";
-        case CARELINK_STICK_E_REFUSED:
-                return "The pump refuses to answer. Look at its screen: a bolus that is running or an alarm must be finished first.";
-        case CARELINK_STICK_E_FOREIGN:
-                return "Another pump answers. Check the serial number, and move other pumps away.";
-        case CARELINK_STICK_E_GARBLED:
-                return "What the pump answers arrives damaged. Move away from other radios, hold the stick closer, and try again.";
-        default:
-                return "The USB connection failed.";
-        }
 }
 
 static int refuse(Pull *p, const char *text) {
@@ -88,41 +62,14 @@ static void keep_known(Pull *p, const uint8_t hash[static FRAME_USB_HASH_SIZE]) 
 
 /* --- who is there --- */
 
-static int wake(Pull *p) {
-        const Transport *t = p->stick.transport;
-        uint8_t reply[CARELINK_STICK_REPLY];
-        unsigned signal = 0;
-        int r;
-
-        for (unsigned i = 0; i != SIGNAL_TRIES; i++) {
-                r = carelink_stick_signal(&p->stick, &signal);
-                if (r)
-                        return r;
-                if (signal >= CARELINK_STICK_SIGNAL_MIN)
-                        break;
-                r = t->wait(t->userdata, SIGNAL_WAIT_MS);
-                if (r)
-                        return r;
-        }
-
-        /* one that is awake answers at once */
-        r = carelink_stick_ask(&p->stick, CARELINK_MODEL, 1, reply);
-        p->is_awake = true;
-        if (r == 0 || r < 0 || r == CARELINK_STICK_E_SILENT || r == CARELINK_STICK_E_FOREIGN)
-                return r;
-        /* an answer that was lost is no reason to stop: the next question tells whether the pump is awake */
-        r = carelink_stick_wake(&p->stick);
-        return r < 0 ? r : 0;
-}
-
 static int ask_clock(Pull *p) {
-        uint8_t reply[CARELINK_STICK_REPLY];
+        uint8_t reply[PUMP_LINK_REPLY];
         Record now = { 0 };
         int64_t offset_ms;
         char text[200], day[16];
         int r;
 
-        r = carelink_stick_ask(&p->stick, CARELINK_CLOCK, 3, reply);
+        r = pump_link_ask(&p->link, CARELINK_CLOCK, reply);
         if (r)
                 return r;
         if (!paradigm_clock(reply, &now.local_ms))
@@ -144,16 +91,18 @@ static int ask_clock(Pull *p) {
 }
 
 static int identify(Pull *p) {
-        uint8_t reply[CARELINK_STICK_REPLY];
+        uint8_t reply[PUMP_LINK_REPLY];
         int r;
 
-        r = carelink_stick_ask(&p->stick, CARELINK_MODEL, 3, reply);
+        r = pump_link_ask(&p->link, CARELINK_MODEL, reply);
         if (r)
                 return r;
         if (reply[0] != 3 || paradigm_model((const char *) reply + 1, 3, &p->model) != 0)
-                return refuse(p, "This pump is of a model that carewallet can't read with this stick.");
+                return refuse(p, "This pump is of a model that carewallet can't read this way.");
 
-        r = carelink_stick_ask(&p->stick, CARELINK_PUMP_ID, 3, reply);
+        r = pump_link_ask(&p->link, CARELINK_PUMP_ID, reply);
+        if (r == PUMP_LINK_E_FORBIDDEN) /* a meter asks the one pump that it is linked with */
+                return ask_clock(p);
         if (r)
                 return r;
         if (memcmp(reply, p->request->serial, 6) != 0)
@@ -163,9 +112,9 @@ static int identify(Pull *p) {
 
 /* --- how it is --- */
 
-/* One that can't be had, or not now, is no reason to leave the pages unread. */
+/* One that can't be had, or not now, or not this way, is no reason to leave the pages unread. */
 static bool is_passed_over(int r) {
-        return r == CARELINK_STICK_E_REFUSED || r == CARELINK_STICK_E_GARBLED || r == CARELINK_STICK_E_NO_PUMP;
+        return r == PUMP_LINK_E_FORBIDDEN || r == PUMP_LINK_E_REFUSED || r == PUMP_LINK_E_GARBLED || r == PUMP_LINK_E_NO_PUMP;
 }
 
 /* A record of it when it is not what it was the last time. */
@@ -181,11 +130,11 @@ static int take_reading(Pull *p, PumpReading reading, const uint8_t *bytes, size
 
 static int read_status(Pull *p) {
         static const CarelinkOpcode questions[] = { CARELINK_BATTERY, CARELINK_RESERVOIR, CARELINK_STATUS };
-        uint8_t reply[CARELINK_STICK_REPLY], status[N_ELEMENTS(questions) * PUMP_STATUS_PART];
+        uint8_t reply[PUMP_LINK_REPLY], status[N_ELEMENTS(questions) * PUMP_STATUS_PART];
         int r;
 
         for (size_t i = 0; i != N_ELEMENTS(questions); i++) {
-                r = carelink_stick_ask(&p->stick, questions[i], 3, reply);
+                r = pump_link_ask(&p->link, questions[i], reply);
                 if (r)
                         return is_passed_over(r) ? 0 : r;
                 memcpy(status + i * PUMP_STATUS_PART, reply, PUMP_STATUS_PART);
@@ -197,15 +146,15 @@ static int read_status(Pull *p) {
 
 static int read_settings(Pull *p) {
         static const CarelinkOpcode profiles[] = { CARELINK_PROFILE_STANDARD, CARELINK_PROFILE_A, CARELINK_PROFILE_B };
-        uint8_t reply[CARELINK_STICK_REPLY], profile[PUMP_PROFILE_SIZE];
+        uint8_t reply[PUMP_LINK_REPLY], profile[PUMP_PROFILE_SIZE];
         size_t n;
         int r;
 
-        r = carelink_stick_ask(&p->stick, p->model.group == PARADIGM_X12 ? CARELINK_SETTINGS_512 : CARELINK_SETTINGS, 3, reply);
+        r = pump_link_ask(&p->link, p->model.group == PARADIGM_X12 ? CARELINK_SETTINGS_512 : CARELINK_SETTINGS, reply);
         if (r == 0)
                 r = take_reading(p, PUMP_SETTINGS, reply, sizeof(reply));
         for (size_t i = 0; i != N_ELEMENTS(profiles) && (r == 0 || is_passed_over(r)); i++) {
-                r = carelink_stick_page(&p->stick, profiles[i], 0, profile, sizeof(profile), NULL, &n);
+                r = pump_link_page(&p->link, profiles[i], 0, profile, sizeof(profile), NULL, &n);
                 if (r == 0)
                         r = take_reading(p, (PumpReading) (PUMP_PROFILE_STANDARD + i), profile, sizeof(profile));
         }
@@ -242,14 +191,14 @@ static int check_isig(const uint8_t *page, size_t n) {
 /* Newest first, until one that is known; that one is still of use: it tells equal records apart. */
 static int read_history(Pull *p) {
         unsigned n_pages = HISTORY_PAGES_512;
-        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
+        uint8_t reply[PUMP_LINK_REPLY], page[PARADIGM_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
         size_t n;
         int r;
 
         if (p->model.group != PARADIGM_X12) {
                 uint32_t newest;
 
-                r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_HISTORY, 3, reply);
+                r = pump_link_ask(&p->link, CARELINK_NEWEST_HISTORY, reply);
                 if (r)
                         return r;
                 newest = (uint32_t) paradigm_be16(reply) << 16 | paradigm_be16(reply + 2);
@@ -265,9 +214,9 @@ static int read_history(Pull *p) {
                 if (r)
                         return r;
                 p->result->n_pages++;
-                r = carelink_stick_page(&p->stick, CARELINK_HISTORY_PAGE, number, page, sizeof(page), check_page, &n);
+                r = pump_link_page(&p->link, CARELINK_HISTORY_PAGE, number, page, sizeof(page), check_page, &n);
                 p->n_done++;
-                if (r == CARELINK_STICK_E_REFUSED && number > 0) { /* no such page: a pump that is not full yet */
+                if (r == PUMP_LINK_E_REFUSED && number > 0) { /* no such page: a pump that is not full yet */
                         pump_expect_history(p->pump, number);
                         return 0;
                 }
@@ -291,7 +240,7 @@ static int read_history(Pull *p) {
 }
 
 static int read_glucose(Pull *p) {
-        uint8_t reply[CARELINK_STICK_REPLY], page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
+        uint8_t reply[PUMP_LINK_REPLY], page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE], hash[FRAME_USB_HASH_SIZE];
         uint32_t newest;
         unsigned n_pages;
         bool has_isig;
@@ -300,8 +249,8 @@ static int read_glucose(Pull *p) {
 
         if (p->model.group < PARADIGM_X22)
                 return 0;
-        r = carelink_stick_ask(&p->stick, CARELINK_NEWEST_GLUCOSE, 3, reply);
-        if (r == CARELINK_STICK_E_REFUSED)
+        r = pump_link_ask(&p->link, CARELINK_NEWEST_GLUCOSE, reply);
+        if (r == PUMP_LINK_E_REFUSED)
                 return 0; /* a pump that has had no sensor */
         if (r)
                 return r;
@@ -317,9 +266,9 @@ static int read_glucose(Pull *p) {
                 r = progress(p);
                 if (r)
                         return r;
-                r = carelink_stick_page(&p->stick, CARELINK_GLUCOSE_PAGE, number, page, sizeof(page), check_page, &n);
+                r = pump_link_page(&p->link, CARELINK_GLUCOSE_PAGE, number, page, sizeof(page), check_page, &n);
                 p->n_done++;
-                if (r == CARELINK_STICK_E_REFUSED)
+                if (r == PUMP_LINK_E_REFUSED)
                         return 0;
                 if (r) {
                         p->result->n_pages++;
@@ -337,7 +286,7 @@ static int read_glucose(Pull *p) {
                 r = progress(p); /* the currents take twice as long as the page */
                 if (r)
                         return r;
-                r = carelink_stick_page(&p->stick, CARELINK_ISIG_PAGE, number, isig, sizeof(isig), check_isig, &n);
+                r = pump_link_page(&p->link, CARELINK_ISIG_PAGE, number, isig, sizeof(isig), check_isig, &n);
                 has_isig = r == 0;
                 if (r)
                         r = missing(p, r, "sensor current", number, isig, n);
@@ -353,16 +302,12 @@ static int read_glucose(Pull *p) {
 
 /* --- the session --- */
 
-static int talk(Pull *p, const Transport *transport) {
-        uint8_t serial[3];
+static int talk(Pull *p, PumpLinkKind kind, const Transport *transport) {
         int r;
 
-        if (!carelink_stick_serial(p->request->serial, serial))
+        r = pump_link_open(&p->link, kind, transport, p->request->serial);
+        if (r == PUMP_LINK_E_FORBIDDEN)
                 return refuse(p, "A pump's serial number has six digits; it is on its back.");
-        r = carelink_stick_open(&p->stick, transport, serial);
-        if (r)
-                return r;
-        r = wake(p);
         if (r)
                 return r;
         r = identify(p);
@@ -384,8 +329,8 @@ static bool is_of_device(int r) {
         return r > 0 || r == -ENODEV || r == -ECANCELED || r == -EIO || r == -EPIPE || r == -EPROTO || r == -EOVERFLOW;
 }
 
-int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
-             FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
+static int run(PumpLinkKind kind, const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink,
+               FrameUsbPump *ret, FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
         cleanup(pump_freep) Pump *pump = NULL;
         FrameUsbPump result = { .reservoir_milli = -1 };
         FrameImportEnd end = { 0 };
@@ -394,30 +339,28 @@ int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *
         int r, slept = 0;
 
         ret_refusal[0] = '\0';
-        r = talk(&p, transport);
+        r = talk(&p, kind, transport);
         pump = p.pump;
-        if (p.is_awake && r != -ENODEV)
-                slept = carelink_stick_sleep(&p.stick);
+        if (r != -ENODEV)
+                slept = pump_link_close(&p.link);
         if (r == PULL_E_REFUSED && ret_refusal[0])
                 return r;
         if (!is_of_device(r) && r)
                 return r;
         if (!pump) {
-                (void) snprintf(ret_refusal, PULL_REFUSAL_MAX, "%s%s", words_of(r),
-                                r == CARELINK_STICK_E_NO_PUMP ? p.stick.is_worldwide ? " This stick is for pumps outside the USA (868 MHz)." :
-                                                                                       " This stick is for pumps made for the USA (916 MHz)." : "");
+                (void) snprintf(ret_refusal, PULL_REFUSAL_MAX, "%s", pump_link_words(&p.link, r));
                 return PULL_E_REFUSED;
         }
 
         if (r) {
                 (void) snprintf(text, sizeof(text), "%s %u of %u pages were read before that; they are kept. Pull again for the rest.",
-                                words_of(r), p.n_done, p.n_all);
+                                pump_link_words(&p.link, r), p.n_done, p.n_all);
                 r = note(&p, text);
         } else {
                 result.is_complete = result.n_missing == 0;
         }
         if (r == 0 && slept)
-                r = note(&p, "The pump's radio could not be switched off; it does that by itself within ten minutes.");
+                r = note(&p, pump_link_words_open(&p.link));
         if (r == 0)
                 r = pump_finish(pump, &end);
         if (r)
@@ -433,4 +376,14 @@ int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *
         *ret = result;
         *ret_end = end;
         return 0;
+}
+
+int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
+             FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
+        return run(PUMP_LINK_STICK, transport, request, zones, sink, ret, ret_end, ret_refusal);
+}
+
+int pull_run_meter(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
+                   FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]) {
+        return run(PUMP_LINK_METER, transport, request, zones, sink, ret, ret_end, ret_refusal);
 }

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * A whole session with a pump behind a CareLink stick: wake it, ask who it is, read its pages, newest first, switch its
- * radio off. What could not be read is reported and the session goes on; what was read is kept however it ends.
+ * A whole session with a pump behind a CareLink stick or a Contour Next Link: wake it, ask who it is, read its pages, newest
+ * first, switch its radio off. What could not be read is reported and the session goes on; what was read is kept however it ends.
  */
 
-#include "carelink-stick.h"
+#include "pump-link.h"
 #include "pump.h"
 
 enum {
@@ -35,3 +35,6 @@ void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], unsigned known, const ui
  */
 must_check int pull_run(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
                         FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]);
+/** pull_run_meter() - the same through a Contour Next Link meter that is linked with the pump; how far proven: contour-next-link.h */
+must_check int pull_run_meter(const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink, FrameUsbPump *ret,
+                              FrameImportEnd *ret_end, char ret_refusal[static PULL_REFUSAL_MAX]);

@@ -10,7 +10,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "daemon/workers/usb/contour-next-link.h"
+#include "daemon/workers/usb/pull.h"
 #include "tests/simulators/meter.h"
 
 static uint8_t pages[3][PARADIGM_PAGE_SIZE], isig[2][PARADIGM_ISIG_PAGE_SIZE];
@@ -222,6 +225,108 @@ static void a_fault_at_any_transfer_hangs_nothing_and_is_no_wrong_page(void **st
         }
 }
 
+/* --- the session of a pull --- */
+
+static size_t n_records;
+static char last_note[512];
+
+static int on_source(void *userdata, const FrameImportSource *source) {
+        (void) userdata;
+        assert_string_equal(source->serial, "#345192");
+        return 0;
+}
+
+static int on_record(void *userdata, uint32_t page, const Record *record, bool is_extra) {
+        (void) userdata;
+        (void) page;
+        (void) is_extra;
+        assert_true(record_valid(record));
+        n_records += record->kind == RECORD_BASAL;
+        return 0;
+}
+
+static int on_rejected(void *userdata, uint32_t page, const char *reason, const char *row, size_t n_row) {
+        (void) userdata;
+        (void) page;
+        (void) reason;
+        (void) row;
+        (void) n_row;
+        return 0;
+}
+
+static int on_note(void *userdata, const char *text) {
+        (void) userdata;
+        (void) snprintf(last_note, sizeof(last_note), "%s", text);
+        return 0;
+}
+
+static int pull(const char *serial, FrameUsbPump *ret, char refusal[static PULL_REFUSAL_MAX]) {
+        static const ImportSink sink = { .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note };
+        static Zones *zones;
+        FrameUsbRequest request = { .version = FRAME_VERSION, .now_utc_ms = INT64_C(1432838783000) };
+        FrameImportEnd end;
+
+        if (!zones)
+                assert_int_equal(zones_load(&zones, "Europe/Berlin"), 0);
+        (void) snprintf(request.serial, sizeof(request.serial), "%s", serial);
+        n_records = 0;
+        return pull_run_meter(&transport, &request, zones, &sink, ret, &end, refusal);
+}
+
+/* Pages with a suspend and a resume each. */
+static void plug_in_records(void) {
+        plug_in();
+        for (size_t i = 0; i != 3; i++) {
+                const uint8_t records[] = {
+                        0x1e, 0x01, (uint8_t) (0x40 | (20 - 4 * i)), 0x6a, 0x0b, 0x11, 0x0f, 0x1f, 0x20, (uint8_t) (0x42 | (20 - 4 * i)), 0x6a, 0x0b, 0x11, 0x0f,
+                };
+
+                memset(pages[i], 0, PARADIGM_PAGE_SIZE);
+                memcpy(pages[i], records, sizeof(records));
+                seal(pages[i], PARADIGM_PAGE_SIZE - 2, PARADIGM_PAGE_SIZE - 2, PARADIGM_PAGE_SIZE - 1);
+        }
+        meter.n_glucose = 0;
+}
+
+static void a_pull_goes_through_a_meter_too(void **state) {
+        char refusal[PULL_REFUSAL_MAX];
+        FrameUsbPump result;
+        unsigned n_transfers;
+
+        (void) state;
+        plug_in_records();
+        assert_int_equal(pull("345192", &result, refusal), 0);
+        assert_int_equal(n_records, 6);
+        assert_int_equal(result.is_complete, 1);
+        assert_string_equal(result.model, "Paradigm Revel - 723");
+        assert_false(meter.is_open);
+        assert_int_equal(meter.n_refused, 0);
+        n_transfers = meter.n_transfers;
+
+        for (unsigned at = 1; at <= n_transfers; at++) {
+                plug_in_records();
+                meter.fault = METER_UNPLUG;
+                meter.fault_at = at;
+                if (pull("345192", &result, refusal) != 0)
+                        assert_non_null(strstr(refusal, "unplugged"));
+                else
+                        assert_true(n_records <= 6);
+                plug_in_records();
+                meter.fault = METER_CANCEL;
+                meter.fault_at = at;
+                if (pull("345192", &result, refusal) != 0)
+                        assert_non_null(strstr(refusal, "as you asked"));
+                assert_false(meter.is_open);
+        }
+
+        plug_in_records();
+        meter.is_deaf = true;
+        assert_int_equal(pull("345192", &result, refusal), PULL_E_REFUSED);
+        assert_non_null(strstr(refusal, "linked with this meter"));
+        assert_int_equal(pull("34519", &result, refusal), PULL_E_REFUSED);
+        assert_non_null(strstr(refusal, "six digits"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(only_reads_can_be_framed),
@@ -229,6 +334,7 @@ int main(void) {
                 cmocka_unit_test(a_whole_session_gives_what_the_pump_has),
                 cmocka_unit_test(what_is_wrong_is_said),
                 cmocka_unit_test(a_fault_at_any_transfer_hangs_nothing_and_is_no_wrong_page),
+                cmocka_unit_test(a_pull_goes_through_a_meter_too),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
