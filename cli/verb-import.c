@@ -13,6 +13,7 @@ enum {
         SERIAL,
 
         REJECTED_SHOWN = 20, /* lines in the report on a terminal */
+        CLOCK_CHANGES_SHOWN = 5,
 };
 
 static const Option options[] = {
@@ -50,7 +51,7 @@ static const char *open_file(const char *path, int *ret_fd) {
 static void print_kinds(const json_t *by_kind) {
         static const struct {
                 const char *name, *words;
-        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "further rows in them"}};
+        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "further rows in them"}, {"quarantined", "implausible"}};
         const char *kind;
         json_t *value;
 
@@ -102,6 +103,27 @@ static void print_counts(const json_t *report) {
                 output_say(stdout, 2, "%s", text);
 }
 
+/* What is implausible, and what clocks did; of times that are less sure than others the notes say. */
+static void print_doubts(const json_t *report) {
+        const json_t *changes = json_object_get(report, "clockChanges"), *change;
+        int64_t n_quarantined = message_int(report, "quarantined", 0), n_changes = message_int(report, "clockChangesCount", 0);
+        int64_t n_repeated = message_int(json_object_get(report, "clocks"), "repeated", 0);
+        char number[OUTPUT_NUMBER_SIZE];
+        size_t i;
+
+        if (n_quarantined > 0)
+                output_say(stdout, 2, "%s implausible: you see %s, no provider and no statistic does", output_number(number, n_quarantined), n_quarantined == 1 ? "it" : "them");
+        if (n_repeated > 0)
+                output_say(stdout, 2, "%s in an hour that the clock showed twice, told apart by the order of rows", output_number(number, n_repeated));
+        json_array_foreach (changes, i, change) {
+                if (i == CLOCK_CHANGES_SHOWN)
+                        break;
+                printf("  clock set at %s%s%s\n", message_text(change, "at", "?"), message_text(change, "to", NULL) ? " to " : "", message_text(change, "to", ""));
+        }
+        if (n_changes > CLOCK_CHANGES_SHOWN)
+                output_say(stdout, 2, "clock set %s times more", output_number(number, n_changes - CLOCK_CHANGES_SHOWN));
+}
+
 void cli_print_report(const json_t *report, const char *path, int64_t id) {
         const json_t *rejected = json_object_get(report, "rejected"), *notes = json_object_get(report, "notes");
         const json_t *devices = json_object_get(report, "devices"), *value;
@@ -127,6 +149,7 @@ void cli_print_report(const json_t *report, const char *path, int64_t id) {
                         continue;
                 printf("  from %s%s%s\n", model[0] ? model : "an unnamed device", serial[0] ? ", serial " : "", serial);
         }
+        print_doubts(report);
         json_array_foreach (notes, i, value)
                 output_say(stdout, 2, "%sNote:%s %s", paint(stdout, PAINT_WARNING), unpaint(stdout), json_is_string(value) ? json_string_value(value) : "");
 

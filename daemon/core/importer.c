@@ -11,6 +11,7 @@ enum {
         DEVICE_SILENCE_MS = 180 * 1000, /* a page that comes slowly, three times */
         REJECTED_SHOWN_MAX = 1000,
         NOTES_MAX = 100,
+        CLOCK_CHANGES_MAX = 100, /* shown, all are counted */
         SOURCES_MAX = 64,
         ARENA_SIZE = 256 * 1024, /* bytes of payload that wait with a batch */
 };
@@ -32,7 +33,10 @@ struct Importer {
         size_t n_sources;
         uint64_t n_records;
         uint64_t n_rejected;
-        json_t *rejected, *notes, *devices;
+        uint64_t n_quarantined[N_RECORD_KINDS];
+        uint64_t n_clocks[N_RECORD_CLOCKS];
+        uint64_t n_clock_changes;
+        json_t *rejected, *notes, *devices, *clock_changes;
         int64_t first_local_ms, last_local_ms;
 };
 
@@ -49,6 +53,7 @@ static Importer *importer_free(Importer *importer) {
         json_decref(importer->rejected);
         json_decref(importer->notes);
         json_decref(importer->devices);
+        json_decref(importer->clock_changes);
         free(importer->pump);
         explicit_bzero(importer->batch, sizeof(importer->batch));
         explicit_bzero(importer->arena, sizeof(importer->arena));
@@ -137,6 +142,42 @@ static int take_source(Importer *importer, const uint8_t *payload, size_t n_payl
         return json_array_append_new(importer->devices, json_pack("{s:s, s:s, s:s}", "model", from.model, "serial", from.serial, "section", from.section)) < 0 ? -ENOMEM : 0;
 }
 
+/* YYYY-MM-DDTHH:MM:SS of a device's wall clock */
+static json_t *wall_clock(int64_t local_ms) {
+        char text[CLOCK_TEXT_SIZE];
+
+        clock_format_utc(text, local_ms / 1000);
+        text[strlen("YYYY-MM-DDTHH:MM:SS")] = 0;
+        return json_string(text);
+}
+
+/* What the report says of implausible values, of clocks that were set, and of how sure times are. */
+static void take_note_of(Importer *importer, const Record *record) {
+        const Field *new_time = NULL;
+        bool is_change = false;
+        Field fields[2];
+        size_t at = 0;
+        json_t *change;
+
+        importer->n_quarantined[record->kind] += record->flags & RECORD_QUARANTINED ? 1 : 0;
+        importer->n_clocks[record->clock]++;
+        if (record->kind != RECORD_DEVICE_EVENT)
+                return;
+        while (record_field_next(record->payload, record->n_payload, &at, &fields[0])) {
+                is_change |= fields[0].id == FIELD_TYPE && fields[0].number == TOKEN_CLOCK_CHANGE;
+                if (fields[0].id == FIELD_NEW_TIME) {
+                        fields[1] = fields[0];
+                        new_time = &fields[1];
+                }
+        }
+        if (!is_change || importer->n_clock_changes++ >= CLOCK_CHANGES_MAX)
+                return;
+        change = json_pack("{s:o}", "at", wall_clock(record->local_ms));
+        if (new_time)
+                (void) json_object_set_new(change, "to", json_stringn(new_time->text, new_time->n_text));
+        (void) json_array_append_new(importer->clock_changes, change);
+}
+
 static int take_record(Importer *importer, const uint8_t *payload, size_t n_payload, int *ret_stored) {
         Record record;
         uint32_t line;
@@ -163,6 +204,7 @@ static int take_record(Importer *importer, const uint8_t *payload, size_t n_payl
                         importer->last_local_ms = record.local_ms;
                 importer->n_records++;
         }
+        take_note_of(importer, &record);
         importer->batch[importer->n_batch++] = record;
         return 0;
 }
@@ -181,8 +223,8 @@ static int take_rejected(Importer *importer, const uint8_t *payload, size_t n_pa
 }
 
 static json_t *make_report(const Importer *importer, const FrameImportEnd *end) {
-        json_t *by_kind = json_object(), *report;
-        uint64_t n_inserted = 0, n_duplicates = 0, n_superseded = 0, n_merged = 0, n_extra = 0;
+        json_t *by_kind = json_object(), *clocks = json_object(), *report;
+        uint64_t n_inserted = 0, n_duplicates = 0, n_superseded = 0, n_merged = 0, n_extra = 0, n_quarantined = 0;
         char day[CLOCK_TEXT_SIZE];
 
         for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++) {
@@ -195,16 +237,28 @@ static json_t *make_report(const Importer *importer, const FrameImportEnd *end) 
                 n_superseded += counts->n_superseded[kind];
                 n_merged += end->n_merged[kind];
                 n_extra += end->n_extra[kind];
+                n_quarantined += importer->n_quarantined[kind];
                 (void) json_object_set_new(by_kind, record_kind_name(kind),
-                                           json_pack("{s:I, s:I, s:I, s:I, s:I}", "inserted", (json_int_t) counts->n_inserted[kind], "duplicates",
+                                           json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "inserted", (json_int_t) counts->n_inserted[kind], "duplicates",
                                                      (json_int_t) counts->n_duplicates[kind], "superseded", (json_int_t) counts->n_superseded[kind], "merged",
-                                                     (json_int_t) end->n_merged[kind], "extra", (json_int_t) end->n_extra[kind]));
+                                                     (json_int_t) end->n_merged[kind], "extra", (json_int_t) end->n_extra[kind], "quarantined",
+                                                     (json_int_t) importer->n_quarantined[kind]));
         }
+        for (unsigned clock = RECORD_CLOCK_ZONE + 1; clock < N_RECORD_CLOCKS; clock++)
+                if (importer->n_clocks[clock] > 0)
+                        (void) json_object_set_new(clocks, record_clock_name(clock), json_integer((json_int_t) importer->n_clocks[clock]));
         report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:o, s:O, s:O, s:s}", "file", importer->name, "format", end->format, "rows",
                            (json_int_t) end->n_rows, "inserted", (json_int_t) n_inserted, "duplicates", (json_int_t) n_duplicates, "superseded",
                            (json_int_t) n_superseded, "merged", (json_int_t) n_merged, "extra", (json_int_t) n_extra, "rejected", importer->rejected,
                            "rejectedCount", (json_int_t) importer->n_rejected, "byKind", by_kind, "notes", importer->notes, "devices", importer->devices,
                            "timezone", importer->manager->wallet->zones_spec);
+        if (report) {
+                (void) json_object_set_new(report, "quarantined", json_integer((json_int_t) n_quarantined));
+                (void) json_object_set_new(report, "clocks", clocks);
+                (void) json_object_set(report, "clockChanges", importer->clock_changes);
+                (void) json_object_set_new(report, "clockChangesCount", json_integer((json_int_t) importer->n_clock_changes));
+        } else
+                json_decref(clocks);
         if (report && importer->n_records > 0) {
                 clock_format_day(day, (int32_t) (importer->first_local_ms / POLICY_DAY_MS));
                 (void) json_object_set_new(report, "firstDay", json_string(day));
@@ -348,6 +402,7 @@ int importer_start(Manager *manager, Call *call, const ImporterConfig *config) {
         importer->rejected = json_array();
         importer->notes = json_array();
         importer->devices = json_array();
+        importer->clock_changes = json_array();
         call->gone = on_gone;
         call->gone_userdata = importer;
         manager->importer = importer;

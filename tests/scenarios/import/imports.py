@@ -107,6 +107,27 @@ class Imports(unittest.TestCase):
                 write(w.path('cut'), '{"trace":1,"device":"carelink-stick","serials":"real"}\n{"d":"w","n":2,"hex":"0400"}\n')
                 self.assertIn('no pump was asked', w.cli('import', w.path('cut'), code=REFUSED).err)
 
+        def test_a_report_says_what_is_implausible_and_what_clocks_did(self):
+                w = self.w
+                w.cli('timezone', 'Europe/Berlin')
+                head = HEAD.replace('Index;', 'Index;New Device Time;')
+                readings = ''.join(f'{i};;2025/05/04;{23 - i // 60:02}:{i % 60:02}:00;120;;\n' for i in range(120))
+                night = ''.join(f'{i};;2025/10/26;{hour:02}:{minute:02}:00;{100 + i};;\n' for i, (hour, minute) in enumerate(
+                        [(3, 5)] + [(2, 40), (2, 20), (2, 0)] * 2 + [(1, 40)]))
+                write(w.path('x.csv'), head + night + readings + '0;;2025/05/03;10:00:00;;Normal;250,0\n1;2025/05/03 11:00:30;2025/05/03;09:59:00;;;\n'
+                      '2;;2016/01/01;00:01:00;100;;\n3;;2025/03/30;02:30:00;100;;\n')
+                shown = w.cli('import', w.path('x.csv')).out
+                for text in ('1 implausible: you see it', 'clock set at 2025-05-03T09:59:00 to 2025-05-03T11:00:30', '6 in an hour that the clock showed twice',
+                             "1 row from before the device's clock was set", '1 row at a time that the zone skips'):
+                        self.assertIn(text, ' '.join(shown.split()))
+                report = w.cli('imports', 'show', '1', '--json').json['report']
+                self.assertEqual(report['quarantined'], 1)
+                self.assertEqual(report['by_kind']['bolus']['quarantined'], 1)
+                self.assertEqual(report['clocks'], {'repeated': 6, 'skipped': 1, 'unset': 1})
+                self.assertEqual(report['clock_changes'], [{'at': '2025-05-03T09:59:00', 'to': '2025-05-03T11:00:30'}])
+                self.assertEqual(report['timezone'], 'Europe/Berlin')
+                self.assertEqual([(d['model'], d['serial'], d['section']) for d in report['devices']], [('Pump X', 'NG1', 'pump')])
+
         def test_another_zone_moves_records_and_back_again(self):
                 w = self.w
                 w.cli('timezone', 'Europe/Berlin')
