@@ -13,7 +13,7 @@
 enum {
         RECORDS_WAL_PAGES_MAX = 1024, /* 4 MiB: writing that back takes a few ms */
         RECORDS_AGAIN_MS = 7 * 24 * 60 * 60 * 1000, /* a run of repeated records ends with its week, so that one can be found by its beginning */
-        RECORDS_META_FURTHER = 1 << 15, /* a bit of meta: daemon/FORMAT.md */
+        RECORDS_META_FURTHER = 1 << 19, /* a bit of meta: daemon/FORMAT.md */
 
         STATS_KIND_SIZE = 24,
         STATS_SIZE = STATS_KIND_SIZE * (N_RECORD_KINDS - 1),

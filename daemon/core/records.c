@@ -119,8 +119,8 @@ enum {
         META_OFFSET_BIAS = 1024,
 };
 
-static_assert(RECORD_OFFSET_MAX_MIN < (int) META_OFFSET_BIAS && N_RECORD_UNITS <= 16 && N_RECORD_CLOCKS <= 16 &&
-              RECORD_FLAGS_KNOWN < RECORDS_META_FURTHER >> META_FLAGS, "meta has room");
+static_assert(RECORD_OFFSET_MAX_MIN < (int) META_OFFSET_BIAS && N_RECORD_UNITS <= 16 && N_RECORD_CLOCKS <= 8 &&
+              RECORD_FLAGS_KNOWN <= UINT8_MAX, "meta has room");
 
 static uint32_t pack_meta(const Record *record) {
         return (uint32_t) record->unit << META_UNIT | (uint32_t) record->decimals << META_DECIMALS | (uint32_t) record->flags << META_FLAGS |
@@ -149,8 +149,8 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         ret->value_milli = (int32_t) db_column_int(statement, 4);
         ret->unit = (uint8_t) (meta >> META_UNIT & 15);
         ret->decimals = (uint8_t) (meta >> META_DECIMALS & 15);
-        ret->flags = (uint8_t) (meta >> META_FLAGS & 127);
-        ret->clock = (uint8_t) (meta >> META_CLOCK & 15);
+        ret->flags = (uint8_t) (meta >> META_FLAGS & 255);
+        ret->clock = (uint8_t) (meta >> META_CLOCK & 7);
         ret->offset_min = (int16_t) ((meta >> META_OFFSET) - META_OFFSET_BIAS);
         ret->source = (uint32_t) db_column_int(statement, 6);
         ret->payload = db_column_blob(statement, 7, &ret->n_payload);

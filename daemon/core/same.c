@@ -87,9 +87,9 @@ static bool adds_payload(const Record *now, const Record *more) {
 }
 
 bool same_adds_nothing(const Record *now, const Record *more) {
-        static const uint8_t passes = RECORD_FIRST_PASS | RECORD_SECOND_PASS;
+        static const uint8_t times = RECORD_FIRST_PASS | RECORD_SECOND_PASS | RECORD_LATE_FORWARD | RECORD_LATE_BACK;
 
-        if ((now->flags & ~passes) != (more->flags & ~passes) || adds_payload(now, more))
+        if ((now->flags & ~times) != (more->flags & ~times) || adds_payload(now, more))
                 return false;
         if (now->unit == more->unit)
                 return now->value_milli == more->value_milli;

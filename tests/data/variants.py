@@ -41,15 +41,19 @@ PREAMBLES = (
 
 
 class Truth:
-        """@back: the clock was put back an hour in the night to 2024-10-27, as Berlin's was."""
+        """@back: the clock was put back an hour in the night to 2024-10-27, as Berlin's was; @late: some hours later, by hand."""
 
-        def __init__(self, seed, back=False):
+        def __init__(self, seed, back=False, late=False):
                 r = self.random = random.Random(seed)
                 self.start = datetime.datetime(2024, 10, 24) if back else datetime.datetime(2023, 1, 1) + datetime.timedelta(days=r.randrange(900))
                 self.days = 6
                 self.switch = 3 * DAY + 3 * 3600 if back else None  # 03:00 becomes 02:00
+                if back and late:
+                        self.switch += r.randrange(2, 18) * 3600 + r.randrange(3600)
                 self.rows = []  # (true second, order, section, fields)
                 self.live()
+                if back and late:
+                        self.add(self.switch - 1, new_time=self.switch)
                 self.rows.sort(key=lambda row: row[:2])
 
         def add(self, second, section='Pump', **fields):
@@ -63,7 +67,7 @@ class Truth:
                 for day in range(self.days):
                         begin = day * DAY
                         night = self.switch and day == self.switch // DAY
-                        steps = sorted(set(r.sample(range(288), 10)) | (set(range(18, 66)) if night else set()))
+                        steps = sorted(set(r.sample(range(288), 10)) | (set(range(18, 66)) | set(range(self.switch % DAY // 300 - 14, self.switch % DAY // 300 + 14)) if night else set()))
                         for step in steps:
                                 value = min(max(value + r.randrange(-25, 26), 45), 390)
                                 fields = {'sg': value, 'isig': round(value / 5.1, 2)}

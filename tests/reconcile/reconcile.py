@@ -14,6 +14,7 @@ import collections
 import csv
 import datetime
 import decimal
+import functools
 import json
 import os
 import re
@@ -165,6 +166,50 @@ def possible_utc(local, zone):
     return found
 
 
+def device(row):
+    return row["Raw-Device Type"] if row["Raw-Type"] else tuple(row.section[1:4:2])
+
+
+def hour_settings(rows):
+    """Clocks that were set by about an hour: [(device, since, before, after)]; since: the last time that it was set the same way, two weeks at most."""
+    found = []
+    for row in rows:
+        numbers = [int(n) for n in re.findall(r"\d+", row["New Device Time"])]
+        if not numbers:
+            continue
+        if numbers[0] < 1000:  # a spreadsheet's: the month first
+            numbers = [numbers[2] + (2000 if numbers[2] < 100 else 0), numbers[0], numbers[1], *numbers[3:]]
+        before, after = wall_clock(row), datetime.datetime(*numbers)
+        if "PM" in row["New Device Time"] and after.hour < 12:
+            after += datetime.timedelta(hours=12)
+        if 45 * 60 <= abs((after - before).total_seconds()) <= 75 * 60:
+            found.append((device(row), before, after))
+    return [(d, max([before - datetime.timedelta(days=14), *(a for e, b, a in found if e == d and b < before and (a > b) == (after > before))]), before, after)
+            for d, before, after in found]
+
+
+@functools.lru_cache(100000)
+def last_change(hour, zone):
+    """Of the zone before this hour of a wall clock, fifteen days back at most: (offset before, offset after), or None."""
+    later = (hour + datetime.timedelta(hours=3)).replace(tzinfo=zone).utcoffset()
+    for n in range(15 * 24):
+        offset = (hour - datetime.timedelta(hours=n)).replace(tzinfo=zone).utcoffset()
+        if offset != later:
+            return (offset, later)
+    return None
+
+
+def late_utc(row, local, zone, settings):
+    """UTC times that a clock says which had not followed the zone yet: (times, whether it is certain that it had not)."""
+    for d, since, before, after in settings:
+        if d != device(row) or not since < local <= before:
+            continue
+        change = last_change(local.replace(minute=0, second=0), zone)
+        if change and (change[1] > change[0]) == (after > before):
+            return {(local - change[0] - EPOCH) // MS}, after > before or local < after
+    return set(), False
+
+
 class Check:
     def __init__(self):
         self.n_failed = 0
@@ -176,11 +221,12 @@ class Check:
                 print("WRONG:", *what)
 
 
-def compare_record(check, row, record, zone):
+def compare_record(check, row, record, zone, settings):
     kind, value, unit = legacy_kind(row) if row["Raw-Type"] else modern_kind(row)
     local = wall_clock(row)
     check.that(record["local_ms"] == (local - EPOCH) // MS, "local time of line", row.line, record)
-    check.that(record["utc_ms"] in possible_utc(local, zone), "UTC of line", row.line, record)
+    late, certain = late_utc(row, local, zone, settings)
+    check.that(record["utc_ms"] in (late if certain else late | possible_utc(local, zone)), "UTC of line", row.line, record)
     check.that(record["local_ms"] - record["utc_ms"] == record["offset_min"] * 60000, "offset of line", row.line)
 
     # what was sent for calibration and is no echo of a known reading
@@ -277,8 +323,9 @@ def main():
     keys = collections.Counter((r["kind"], r["local_ms"], r["identity"]) for r in by_event["record"])
     check.that(max(keys.values()) == 1, "an identity given twice", keys.most_common(2))
 
+    settings = hour_settings(rows.values())
     for line, record in own.items():
-        compare_record(check, rows[line], record, zone)
+        compare_record(check, rows[line], record, zone, settings)
     extras = collections.defaultdict(list)
     for record in by_event["record"]:
         if record["extra"]:

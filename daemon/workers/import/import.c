@@ -29,7 +29,7 @@ typedef struct Import {
         unsigned n_sources;
         uint64_t n_reported; /* bytes of both passes */
         bool is_second;
-        uint32_t n_unset, n_ambiguous, n_skipped, n_disputed, n_bare;
+        uint32_t n_unset, n_ambiguous, n_skipped, n_disputed, n_late, n_bare;
         char first_rejection[224];
 } Import;
 
@@ -53,27 +53,6 @@ static int report_progress(void *userdata, uint64_t n_read) {
                 return 0;
         import->n_reported = n_done;
         return import->sink->progress(import->sink->userdata, n_done / 2, n_file);
-}
-
-/* The device of a row: the section's, or the one of the preamble that Raw-Device Type names. */
-static const Device *device_of(const Scanner *scanner, Device *scratch) {
-        unsigned at = scanner->columns.at[COLUMN_RAW_DEVICE];
-        Cell name;
-
-        if (!scanner->is_legacy || at == COLUMN_NOWHERE)
-                return &scanner->device;
-
-        name = scanner->row.cells[at];
-        for (unsigned i = 0; i != scanner->n_devices; i++)
-                if (cell_is(name, scanner->devices[i].model))
-                        return &scanner->devices[i];
-
-        /* a file without its preamble: no serial, the name has to do */
-        memset(scratch, 0, sizeof(*scratch));
-        if (name.n < sizeof(scratch->model))
-                memcpy(scratch->model, name.text, name.n);
-        identity_device(scratch->key, "", "", scratch->model);
-        return scratch;
 }
 
 static bool same_device(const Device *a, const Device *b) {
@@ -118,7 +97,7 @@ static int reject(Import *import, const char *reason) {
 }
 
 /* When the row happened; false with a reason when that can't be. */
-static bool place_in_time(Import *import, WindowPlace *place, const char **ret_reason) {
+static bool place_in_time(Import *import, WindowPlace *place, const uint8_t *device, const char **ret_reason) {
         static const int64_t day_ms = 24 * 60 * 60 * 1000;
         Record time;
         Epoch epoch;
@@ -138,10 +117,13 @@ static bool place_in_time(Import *import, WindowPlace *place, const char **ret_r
         else if (epoch.pass == ZONE_SECOND || epoch.epoch)
                 place->flags = RECORD_SECOND_PASS;
 
+        place->flags |= survey_late(&import->survey, device, place->local_ms, &epoch);
+
         time = (Record) { .local_ms = place->local_ms, .flags = place->flags };
         if (survey_is_unset(&import->survey, place->local_ms))
                 time.clock = RECORD_CLOCK_UNSET;
         zones_place(import->zones, &time);
+        import->n_late += time.offset_min != zones_resolve(import->zones, place->local_ms, epoch.pass).offset_min;
         import->n_unset += time.clock == RECORD_CLOCK_UNSET;
         import->n_skipped += time.clock == RECORD_CLOCK_SKIPPED;
         import->n_disputed += time.clock == RECORD_CLOCK_AMBIGUOUS && place->flags;
@@ -159,14 +141,16 @@ static int add_row(Import *import) {
         const Scanner *scanner = &import->scanner;
         Drafts *drafts = &import->drafts;
         WindowPlace place = { 0 };
+        const Device *device;
         const char *reason;
         Device scratch;
         int r;
 
-        if (!place_in_time(import, &place, &reason))
+        device = scan_device(scanner, &scratch);
+        if (!place_in_time(import, &place, device->key, &reason))
                 return reject(import, reason);
 
-        r = source_of(import, device_of(scanner, &scratch), &place.source, &place.device);
+        r = source_of(import, device, &place.source, &place.device);
         if (r)
                 return r;
         if (place.source == 0)
@@ -276,6 +260,8 @@ static int notes(Import *import) {
                 r = note(import, import->n_ambiguous, "in an hour that the clock shows twice; which one can't be told, the earlier is assumed.");
         if (r == 0)
                 r = note(import, import->n_skipped, "at a time that the zone skips; the device's clock had not been put forward yet.");
+        if (r == 0)
+                r = note(import, import->n_late, "from between a change of the zone's hour and the moment when the device's clock was set to it, read by the hour before.");
         if (r == 0)
                 r = note(import, import->n_disputed, "from before the device's clock was put back over the same time; their UTC time is not certain.");
         return r;

@@ -213,3 +213,23 @@ int scan_next(Scanner *scanner, ScanItem *ret_item) {
         *ret_item = read_row(scanner, line, n_line);
         return 0;
 }
+
+const Device *scan_device(const Scanner *scanner, Device *scratch) {
+        unsigned at = scanner->columns.at[COLUMN_RAW_DEVICE];
+        Cell name;
+
+        if (!scanner->is_legacy || at == COLUMN_NOWHERE)
+                return &scanner->device;
+
+        name = scanner->row.cells[at];
+        for (unsigned i = 0; i != scanner->n_devices; i++)
+                if (cell_is(name, scanner->devices[i].model))
+                        return &scanner->devices[i];
+
+        /* a file without its preamble: no serial, the name has to do */
+        memset(scratch, 0, sizeof(*scratch));
+        if (name.n < sizeof(scratch->model))
+                memcpy(scratch->model, name.text, name.n);
+        identity_device(scratch->key, "", "", scratch->model);
+        return scratch;
+}

@@ -53,3 +53,5 @@ must_check int scan_init(Scanner *scanner, int fd);
 void scan_rewind(Scanner *scanner);
 /** scan_next() - Return: 0 and an item; SCAN_E_...; negative errno */
 must_check int scan_next(Scanner *scanner, ScanItem *ret_item);
+/** scan_device() - of a data row: the section's, or the one of the preamble that Raw-Device Type names; @scratch has room for one */
+const Device *scan_device(const Scanner *scanner, Device *scratch);

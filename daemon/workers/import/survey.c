@@ -17,6 +17,10 @@ static const int64_t day_ms = 24 * 60 * 60 * 1000;
  */
 static const int64_t break_ms = 20 * 60 * 1000;
 
+/* How much a clock is set when it is to follow its zone, whatever it was wrong by, and how late that may be. */
+static const int64_t hour_slack_ms = 15 * 60 * 1000;
+static const int64_t late_ms = 14 * INT64_C(24) * 60 * 60 * 1000;
+
 /* Plausible glucose in thousandths: DESIGN, "wrong units kill". */
 static bool glucose_fits(int32_t milli, unsigned unit) {
         return unit == RECORD_UNIT_MG_DL ? milli >= 20000 && milli <= 600000 : milli >= 1000 && milli <= 33400;
@@ -180,10 +184,37 @@ static void add_time(Survey *survey, const Scanner *scanner) {
                 stream_add(&survey->streams[section][id], scanner->reader.line, local_ms);
 }
 
+static bool same_direction(const Setting *a, const Setting *b) {
+        return (a->new_ms > a->old_ms) == (b->new_ms > b->old_ms);
+}
+
+static void add_setting(Survey *survey, const Scanner *scanner) {
+        Cell cell = cell_at(scanner, COLUMN_NEW_TIME);
+        Setting *setting = &survey->settings[survey->n_settings];
+        Device scratch;
+
+        if (cell.n == 0 || survey->n_settings == SURVEY_SETTINGS_MAX || !survey_moment(scanner, &setting->old_ms) ||
+            !cell_moment(cell, scanner->day_first, &setting->new_ms) || llabs(llabs(setting->new_ms - setting->old_ms) - hour_ms) > hour_slack_ms)
+                return;
+        memcpy(setting->device, scan_device(scanner, &scratch)->key, sizeof(setting->device));
+        setting->from_ms = setting->old_ms - late_ms;
+        survey->n_settings++;
+
+        /* a clock that was put forward twice had followed its zone the first time */
+        for (unsigned i = 0; i + 1 < survey->n_settings; i++) {
+                Setting *other = &survey->settings[i], *later = other->old_ms > setting->old_ms ? other : setting;
+                const Setting *earlier = later == other ? setting : other;
+
+                if (memcmp(other->device, setting->device, sizeof(other->device)) == 0 && same_direction(other, setting) && later->from_ms < earlier->new_ms)
+                        later->from_ms = earlier->new_ms;
+        }
+}
+
 static void add_row(Survey *survey, const Scanner *scanner) {
         const Columns *columns = &scanner->columns;
 
         add_time(survey, scanner);
+        add_setting(survey, scanner);
         for (unsigned i = 0; i != scanner->row.n_cells; i++) {
                 Cell cell = scanner->row.cells[i];
 
@@ -504,4 +535,21 @@ Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t
         }
 
         return epoch;
+}
+
+uint8_t survey_late(const Survey *survey, const uint8_t device[static IDENTITY_DEVICE_SIZE], int64_t local_ms, const Epoch *epoch) {
+        bool is_before = epoch->epoch == 0 && (epoch->is_disputed || epoch->pass == ZONE_FIRST);
+        uint8_t late = 0;
+
+        for (unsigned i = 0; i != survey->n_settings; i++) {
+                const Setting *setting = &survey->settings[i];
+
+                if (local_ms <= setting->from_ms || local_ms > setting->old_ms || memcmp(setting->device, device, sizeof(setting->device)) != 0)
+                        continue;
+                if (setting->new_ms > setting->old_ms)
+                        late |= RECORD_LATE_FORWARD;
+                else if (local_ms < setting->new_ms || local_ms == setting->old_ms || is_before) /* what lies between was shown again: only order tells */
+                        late |= RECORD_LATE_BACK;
+        }
+        return late;
 }

@@ -12,6 +12,7 @@
 enum {
         SURVEY_UNITS_MAX = 64,
         SURVEY_RUNS_MAX = 32,    /* of one stream; a file with more is not in an order that tells anything */
+        SURVEY_SETTINGS_MAX = 64, /* two a year are usual; what comes after is not looked at */
         SURVEY_UNKNOWN_MAX = 512, /* bytes */
 
         SURVEY_E_REFUSED = 1,
@@ -44,6 +45,12 @@ typedef struct Stream {
         unsigned at;        /* second pass: the run of the row before */
 } Stream;
 
+/* A device's clock put forward or back by about an hour: it may have been late to follow its zone, since @from_ms. */
+typedef struct Setting {
+        uint8_t device[IDENTITY_DEVICE_SIZE];
+        int64_t from_ms, old_ms, new_ms;
+} Setting;
+
 typedef struct UnitCheck {
         uint8_t column, unit;
         char name[64];
@@ -66,6 +73,8 @@ typedef struct Survey {
         unsigned n_units;
         Stream streams[IMPORT_SECTIONS_MAX + 1][N_STREAMS];
         int64_t oldest_ms[IMPORT_SECTIONS_MAX + 1], newest_ms[IMPORT_SECTIONS_MAX + 1];
+        Setting settings[SURVEY_SETTINGS_MAX];
+        unsigned n_settings;
         bool has_january_2016;  /* days beside 2016-01-01: that date is no reset then */
         char unknown[SURVEY_UNKNOWN_MAX]; /* names of columns that we have no field for */
         size_t n_unknown;
@@ -99,3 +108,6 @@ typedef struct Epoch {
 
 /** survey_epoch() - second pass, rows in order */
 Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t local_ms);
+
+/** survey_late() - RECORD_LATE_FORWARD, RECORD_LATE_BACK or none of a row of @device that shows @local_ms */
+uint8_t survey_late(const Survey *survey, const uint8_t device[static IDENTITY_DEVICE_SIZE], int64_t local_ms, const Epoch *epoch);

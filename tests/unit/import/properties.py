@@ -204,7 +204,7 @@ def main():
                         r = random.Random(case)
                         check = PROPERTIES[case % len(PROPERTIES)]
                         try:
-                                check(store, r, Truth(case, back=r.random() < 0.2))
+                                check(store, r, Truth(case, back=r.random() < 0.2, late=r.random() < 0.5))
                                 n_of[check.__name__] += 1
                         except Undecidable:
                                 n_refused += 1

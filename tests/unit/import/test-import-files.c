@@ -256,6 +256,51 @@ static void an_hour_shown_twice_keeps_both_its_readings(void **state) {
         imported_done(&i);
 }
 
+/* Readings of a night and a morning, newest first; the clock is set at 10:00, which the zone had changed long before. */
+static void a_clock_that_follows_its_zone_late_is_believed(void **state) {
+        static const struct {
+                const char *day, *set_at, *set_to;
+                int64_t shift_ms; /* by which times between the zone's change and the setting are another UTC time */
+                bool follows;
+        } cases[] = {
+                { "2025/03/30", "10:00:00", "11:00:30", 3600000, true },   /* the zone went from +1 to +2 at 02:00 */
+                { "2025/10/26", "10:00:00", "09:01:00", -3600000, true },  /* and back at 03:00 */
+                { "2025/10/26", "10:00:00", "11:00:00", 0, false },        /* the other way: a journey */
+                { "2025/05/30", "10:00:00", "11:00:00", 0, false },        /* no change of the zone near */
+                { "2025/03/30", "10:00:00", "10:10:00", 0, false },        /* only corrected */
+        };
+
+        (void) state;
+        for (size_t c = 0; c != N_ELEMENTS(cases); c++) {
+                char text[2048];
+                size_t n;
+                Imported i;
+
+                n = (size_t) snprintf(text, sizeof(text), "-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;New Device Time;Sensor Glucose (mg/dL)\n");
+                n += (size_t) snprintf(text + n, sizeof(text) - n, "0;%s;11:30:00;;120\n1;%s;%s;%s %s;\n", cases[c].day, cases[c].day, cases[c].set_at, cases[c].day,
+                                       cases[c].set_to);
+                for (unsigned hour = 9; hour-- > 0;)
+                        n += (size_t) snprintf(text + n, sizeof(text) - n, "%u;%s;%02u:30:00;;120\n", hour, cases[c].day, hour);
+                n += (size_t) snprintf(text + n, sizeof(text) - n, "-------;Meter;Meter;M1;-------\nIndex;Date;Time;Sensor Glucose (mg/dL)\n0;%s;08:00:00;100\n", cases[c].day);
+                import_text(&i, text);
+                assert_int_equal(i.r, 0);
+                for (uint32_t line = 3; line < 14; line++) {
+                        const Record *record = &got_at(&i, line, false)->record;
+                        bool is_late = cases[c].follows && line > 3 && record->local_ms % 86400000 >= (cases[c].shift_ms > 0 ? 2 : 3) * INT64_C(3600000);
+                        ZoneTime plain = zones_resolve(test_zones, record->local_ms, ZONE_UNKNOWN);
+
+                        if (record->local_ms % 86400000 / 3600000 != 2)
+                                assert_int_equal(record->utc_ms - plain.utc_ms, is_late ? cases[c].shift_ms : 0);
+                        if (is_late)
+                                assert_int_equal(record->clock, RECORD_CLOCK_ZONE);
+                }
+                /* another device's clock is its own */
+                assert_int_equal(got_at(&i, 16, false)->record.flags, RECORD_HAS_VALUE);
+                assert_int_equal(!strstr(i.notes, "read by the hour before"), !cases[c].follows);
+                imported_done(&i);
+        }
+}
+
 static void rows_before_the_clock_was_set_and_from_the_future_are_told_apart(void **state) {
         Imported i;
 
@@ -497,6 +542,7 @@ int main(void) {
                 cmocka_unit_test(pens_and_points_and_mmol_are_read),
                 cmocka_unit_test(the_legacy_form_is_read_from_its_raw_values),
                 cmocka_unit_test(an_hour_shown_twice_keeps_both_its_readings),
+                cmocka_unit_test(a_clock_that_follows_its_zone_late_is_believed),
                 cmocka_unit_test(rows_before_the_clock_was_set_and_from_the_future_are_told_apart),
                 cmocka_unit_test(days_listed_without_any_total_do_not_hide_a_reset_clock),
                 cmocka_unit_test(a_row_with_two_events_is_counted_once),
