@@ -175,6 +175,8 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you took import %lld back (%s)", (long long) message_int(entry, "import", 0), message_text(entry, "file", "?"));
         else if (strcmp(type, "export") == 0)
                 fprintf(file, "you exported everything as %s", message_text(entry, "format", "?"));
+        else if (strcmp(type, "quarantine-released") == 0)
+                fprintf(file, "you let %s record%s out of quarantine", output_number(number, message_int(entry, "records", 0)), message_int(entry, "records", 0) == 1 ? "" : "s");
         else if (strcmp(type, "forgotten") == 0)
                 fprintf(file, "you had %s record%s forgotten, by %s", output_number(number, message_int(entry, "records", 0)), message_int(entry, "records", 0) == 1 ? "" : "s",
                         message_text(entry, "by", "?"));

@@ -12,6 +12,7 @@
 
 typedef struct Checking Checking;
 typedef struct Forgetting Forgetting;
+typedef struct Sifting Sifting;
 typedef struct Gate Gate;
 typedef struct Importer Importer;
 typedef struct Undoing Undoing;
@@ -46,6 +47,7 @@ typedef struct Manager {
         Importer *importer;
         Undoing *undoing;
         Forgetting *forgetting;
+        Sifting *sifting;
         Checking *checking;
         Gate *gate; /* NULL: off */
         char gate_off_reason[256]; /* why it is off though the patient turned it on; "" */
@@ -143,6 +145,8 @@ int method_export(Call *call, void *userdata);
 int method_resume(Call *call, void *userdata);
 int method_witness(Call *call, void *userdata);
 int method_forget(Call *call, void *userdata);
+int method_quarantined(Call *call, void *userdata);
+int method_release(Call *call, void *userdata);
 int method_destroy(Call *call, void *userdata);
 int method_check(Call *call, void *userdata);
 int method_backup(Call *call, void *userdata);

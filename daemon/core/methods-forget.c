@@ -5,6 +5,11 @@
 #include <fcntl.h>
 
 #include "manager.h"
+#include "quarantine.h"
+
+enum {
+        NAMES_MAX = 1000,
+};
 #include "importer.h"
 
 typedef enum Phase {
@@ -127,7 +132,7 @@ static int commit_entry(Forgetting *forgetting) {
         r = wallet_begin(wallet);
         if (r == 0)
                 r = consent_setting_forget(wallet->consent, "summary/", "summary0");
-        if (r == 0 && !(forgetting->what.sources == NULL && forgetting->what.import == 0)) /* a device may be read anew; days must not come back from it */
+        if (r == 0 && (forgetting->what.sources || forgetting->what.import > 0)) /* a device may be read anew; days must not come back from it */
                 r = puller_forget(wallet);
         if (r == 0)
                 r = wallet_log(wallet, "forgotten", take_ptr(entry));
@@ -253,12 +258,13 @@ static size_t find_sources(const Records *records, const char *name, bool *ret) 
 /* Return: 0; > 0 when it is not what it should be, and the call is answered; negative errno. */
 static int read_parameters(Call *call, Manager *manager, Forgetting *forgetting) {
         const char *source = call_string(call, "source"), *from = call_string(call, "from"), *to = call_string(call, "to");
+        const json_t *names = json_object_get(call->parameters, "ids");
         json_int_t import = call_int(call, "import", -1);
         RecordsForget *what = &forgetting->what;
         int32_t day;
 
         *what = (RecordsForget) { .from_local_ms = INT64_MIN, .to_local_ms = INT64_MAX };
-        if ((import != -1) + (source != NULL) + (from || to) != 1 || !from != !to) {
+        if ((import != -1) + (source != NULL) + (from || to) + (names != NULL) != 1 || !from != !to) {
                 (void) call_refuse(call, "Say what to forget: --import N, or --source SERIAL, or --from DAY and --to DAY.");
                 return 1;
         }
@@ -271,6 +277,17 @@ static int read_parameters(Call *call, Manager *manager, Forgetting *forgetting)
                         return 1;
                 }
                 records_undo_cancel(manager->wallet->records);
+        } else if (names) {
+                forgetting->by = "name";
+                what->n_names = json_array_size(names);
+                what->names = calloc(what->n_names + 1, sizeof(*what->names));
+                if (!what->names)
+                        return -ENOMEM;
+                for (size_t i = 0; i < what->n_names; i++)
+                        if (what->n_names > NAMES_MAX || quarantine_read_name(&what->names[i], json_string_value(json_array_get(names, i))) != 0) {
+                                (void) call_invalid(call, "ids");
+                                return 1;
+                        }
         } else if (source) {
                 forgetting->by = "source";
                 what->n_sources = records_n_sources(manager->wallet->records);

@@ -14,7 +14,21 @@ typedef struct Row {
         uint32_t import;
 } Row;
 
-static bool matches(const RecordsForget *forget, uint32_t import, uint32_t source) {
+static int compare_names(const void *a, const void *b) {
+        const RecordsName *left = a, *right = b;
+
+        if (left->kind != right->kind)
+                return left->kind < right->kind ? -1 : 1;
+        if (left->place.local_ms != right->place.local_ms)
+                return left->place.local_ms < right->place.local_ms ? -1 : 1;
+        return memcmp(left->place.identity, right->place.identity, sizeof(left->place.identity));
+}
+
+static bool matches(const RecordsForget *forget, const Place *place, uint32_t import, uint32_t source) {
+        RecordsName name = { .kind = forget->kind, .place = *place };
+
+        if (forget->names)
+                return bsearch(&name, forget->names, forget->n_names, sizeof(name), compare_names) != NULL;
         if (forget->import > 0)
                 return import == forget->import;
         return !forget->sources || (source > 0 && source <= forget->n_sources && forget->sources[source - 1]);
@@ -80,7 +94,7 @@ static int find_rows(Records *records, RecordsForget *forget, Row **rows, size_t
                 }
                 import = (uint32_t) db_column_int(statement, 2);
                 has_done |= records_is_done(records, import);
-                if (!matches(forget, import, (uint32_t) db_column_int(statement, 6))) {
+                if (!matches(forget, &at, import, (uint32_t) db_column_int(statement, 6))) {
                         has_left |= records_is_done(records, import);
                         continue;
                 }
@@ -156,8 +170,11 @@ int records_forget_step(Records *records, RecordsForget *forget) {
                 r = records_cleanup_step(records);
                 return r < 0 ? r : 1;
         }
-        if (forget->kind == 0)
+        if (forget->kind == 0) {
                 at_kind(forget, 1);
+                if (forget->names)
+                        qsort(forget->names, forget->n_names, sizeof(*forget->names), compare_names);
+        }
         r = step(records, forget);
         return r ? records_fold(r) : forget->kind < N_RECORD_KINDS;
 }
@@ -169,6 +186,7 @@ bool records_forget_touched(const RecordsForget *forget, uint32_t import) {
 void records_forget_done(RecordsForget *forget) {
         free(forget->touched);
         free(forget->sources);
+        free(forget->names);
         *forget = (RecordsForget) { 0 };
 }
 
@@ -285,7 +303,7 @@ static int cut_again(Records *records, const RecordsForget *forget) {
         };
         int r;
 
-        for (size_t i = 0; !forget->sources && forget->import == 0 && i < N_ELEMENTS(of_days); i++) {
+        for (size_t i = 0; !forget->sources && !forget->names && forget->import == 0 && i < N_ELEMENTS(of_days); i++) {
                 cleanup(db_finalizep) DbStatement *statement = NULL;
 
                 r = db_prepare(records->db, &statement, of_days[i]);

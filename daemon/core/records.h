@@ -103,12 +103,19 @@ typedef struct RecordsPlace {
         uint8_t identity[RECORD_IDENTITY_SIZE];
 } RecordsPlace;
 
+typedef struct RecordsName {
+        uint8_t kind;
+        RecordsPlace place;
+} RecordsName;
+
 /* What is to be forgotten for good; of import, sources and time one is given. Zero what follows to begin. */
 typedef struct RecordsForget {
         uint32_t import; /* 0: not by import. Only to count: an import is undone, and then cleaned up */
         bool *sources;   /* by id - 1, malloc'd; NULL: not by source */
         size_t n_sources;
         int64_t from_local_ms, to_local_ms; /* inclusive, exclusive */
+        RecordsName *names; /* malloc'd; NULL: not by name. Sorted by the first step */
+        size_t n_names;
         bool dry;        /* count only */
 
         uint64_t n_records[N_RECORD_KINDS]; /* that something was said of that goes */
