@@ -9,9 +9,11 @@
 #include "daemon/common/probe.h"
 #include "daemon/workers/import/sink.h"
 #include "pull.h"
+#include "tracer.h"
 
 enum {
         DEVICE_FD = 3,
+        TRACE_FD = 4,
 };
 
 /* What can be read, and who reads it. cli/devices.c names the same to the patient. */
@@ -79,7 +81,8 @@ static const char *why_not(int r) {
 
 static int session(Cable *cable, const FrameUsbRequest *request, Zones *zones, FrameBuffer *out) {
         const ImportSink sink = import_sink(out);
-        const Transport transport = cable_transport(cable);
+        cleanup(tracer_freep) Tracer *tracer = NULL;
+        Transport transport = cable_transport(cable), real = transport;
         char refusal[PULL_REFUSAL_MAX];
         FrameImportEnd end;
         FrameUsbPump pump;
@@ -91,10 +94,25 @@ static int session(Cable *cable, const FrameUsbRequest *request, Zones *zones, F
         if (i == N_ELEMENTS(drivers))
                 return import_sink_end(out, IMPORT_E_REFUSED, NULL, "carewallet can't read this device. carewallet devices says which it can.");
 
+        if (request->has_trace && drivers[i].run != pull_run)
+                return import_sink_end(out, IMPORT_E_REFUSED, NULL, "A trace can be saved of a CareLink USB stick only. Pull without --save-trace.");
+
         r = cable_claim(cable);
         if (r)
                 return import_sink_end(out, r, NULL, why_not(r));
+        if (request->has_trace) {
+                r = tracer_new(&tracer, &real, TRACE_FD);
+                if (r)
+                        return r;
+                transport = tracer_transport(tracer);
+        }
         r = drivers[i].run(&transport, request, zones, &sink, &pump, &end, refusal);
+        if (r >= 0 && tracer && tracer_finish(tracer) < 0) {
+                int noted = sink.note(sink.userdata, "The trace could not be written whole: the disk is full, or the file can't be written.");
+
+                if (noted < 0)
+                        return noted;
+        }
         if (r == 0)
                 r = fold(frame_put_usb_pump(out, &pump));
         return import_sink_end(out, r, &end, refusal);

@@ -116,6 +116,22 @@ class Synthetic(Pulls):
                 self.pull()
                 self.assertEqual(len(self.content()), N_RECORDS)
 
+        def test_a_trace_can_be_replayed_and_names_nobody(self):
+                trace = self.w.path('trace')
+                self.pull('--save-trace', trace)
+                boluses = [line for line in self.content() if '"kind":"bolus"' in line]
+                with open(trace) as f:
+                        text = f.read()
+                self.assertEqual(os.stat(trace).st_mode & 0o777, 0o600)
+                self.assertNotIn('345192', text)
+                self.assertGreater(text.count('\n'), 100)
+                self.assertIn('Give another name', self.pull('--save-trace', trace, code=REFUSED).err)
+                self.w.cli('imports', 'undo', '1', '--yes')
+                self.assertEqual(self.content(), [])
+                self.w.cli('import', trace, '--serial', '345192', code=None)
+                self.assertEqual([line for line in self.content() if '"kind":"bolus"' in line], boluses)
+                self.end()
+
         def test_ctrl_c_stops_leaves_the_radio_off_and_keeps_what_was_read(self):
                 self.stick.set_pages(PAGES + [usb.page([usb.bolus(1 + i // 2, 12 + i % 2, m, 0, 5) for m in range(60)]) for i in range(28)])
                 self.stick.set(speed=5)
