@@ -63,7 +63,7 @@ class Backup(unittest.TestCase):
         def test_the_recovery_code_of_that_day_opens_it(self):
                 code = re.search(r'\w{5}(-\w{5}){7}', self.w.recovery_output).group()
                 with restored(self.w, self.backup) as n:
-                        n.cli('unlock', '--recovery', '--passphrase-fd', '{}', passphrase=code)
+                        n.cli('unlock', '--recovery-fd', '{}', passphrase=code)
                         self.assertFalse(n.is_locked())
 
         def test_the_file_is_the_patients_alone_and_shows_nothing(self):
