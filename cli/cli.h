@@ -55,7 +55,7 @@ extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_compl
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_pull, verb_quarantine_drop, verb_quarantine_list, verb_quarantine_release, verb_restore, verb_resume, verb_revoke, verb_show,
         verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_wallets;
 extern const Verb verb_totp_codes, verb_totp_enrol, verb_totp_remove;
-extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove;
+extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove, verb_key_rotate;
 
 /** cli_main() - all of main() but the table of verbs */
 int cli_main(const Verb *const *verbs, int argc, char **argv);
@@ -112,6 +112,8 @@ must_check int cli_new_secret_fd(Cli *cli, int from_fd, bool weak_anyway, int *r
 must_check int cli_recovery_fd(Cli *cli, int from_fd, int *ret_fd);
 /** cli_code_fd() - a code, from @from_fd or asked with @prompt. @ret_recovery: NULL, or whether it is a recovery code instead */
 must_check int cli_code_fd(Cli *cli, int from_fd, const char *prompt, int *ret_fd, bool *ret_recovery);
+/** cli_unlock() - call Unlock with a secret, show how far a rotation of the keys is that has to end first, and wait for the last reply, which may be an error. @parameters: the reference is taken */
+must_check int cli_unlock(Cli *cli, json_t *parameters, int secret_fd, Reply *ret);
 /** cli_descriptor() - the argument of an option that names a descriptor; -1 where it was not given */
 must_check int cli_descriptor(Cli *cli, size_t option, int *ret_fd);
 

@@ -157,6 +157,26 @@ int cli_code_fd(Cli *cli, int from_fd, const char *prompt, int *ret_fd, bool *re
         return hand_over(cli, text, n, ret_fd);
 }
 
+int cli_unlock(Cli *cli, json_t *parameters, int secret_fd, Reply *ret) {
+        Progress progress;
+        int r;
+
+        progress_begin(&progress);
+        progress_note(&progress, "Unlocking ...");
+        r = cli_ask(cli, "Unlock", parameters, true, &secret_fd, 1, ret);
+        while (r == 0 && !ret->error && ret->continues) {
+                const json_t *done = json_object_get(ret->parameters, "progress");
+
+                progress_bar(&progress, "Writing your data anew", message_int(done, "done", 0), message_int(done, "all", 0));
+                reply_done(ret);
+                r = client_receive(cli->client, ret);
+                if (r != 0)
+                        r = cli_transport_failed(cli, r);
+        }
+        progress_end(&progress);
+        return r;
+}
+
 int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {
         bool recovery = cli_option(cli, CLI_RECOVERY) || cli_option(cli, CLI_RECOVERY_FD);
         cleanup(json_decrefp) json_t *unlock = NULL;

@@ -4,12 +4,7 @@
 
 #include "cli.h"
 
-#include <fcntl.h>
-#include <sodium.h>
-#include <time.h>
-
-#include "daemon/common/recovery.h"
-#include "kit.h"
+#include "recovery-code.h"
 
 enum {
         /* add, change */
@@ -148,64 +143,6 @@ static int run_remove(Cli *cli) {
 
 /* --- key recovery --- */
 
-/* Straight to the descriptor: a copy in stdio's buffer would not be wiped. */
-static int show_code(const Secret *code) {
-        static const char before[] = "\nRecovery code: ", after[] = "\n\nWrite it down on paper now: it can't be shown again. The one that you had is void.\n";
-        int r;
-
-        if (fflush(stdout) != 0)
-                return -errno;
-        r = output_write(STDOUT_FILENO, before, sizeof(before) - 1);
-        if (r == 0)
-                r = output_write(STDOUT_FILENO, secret_data(code), strlen((const char *) secret_data(code)));
-        return r == 0 ? output_write(STDOUT_FILENO, after, sizeof(after) - 1) : r;
-}
-
-static int make_code(Secret **ret) {
-        cleanup(secret_freep) Secret *bytes = NULL;
-        int r;
-
-        r = secret_new(&bytes, RECOVERY_SIZE);
-        if (r == 0)
-                r = secret_new(ret, RECOVERY_TEXT_SIZE);
-        if (r < 0)
-                return r;
-        randombytes_buf(secret_data(bytes), RECOVERY_SIZE);
-        recovery_encode((char *) secret_data(*ret), secret_data(bytes));
-        return 0;
-}
-
-/* On the disk before it counts: at each moment there is one that opens the wallet. */
-static int write_new(const char *path, const Secret *content, size_t n, const char *end) {
-        cleanup(close_fdp) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        int r;
-
-        if (fd < 0)
-                return -errno;
-        r = output_write(fd, secret_data(content), n);
-        if (r == 0)
-                r = output_write(fd, end, strlen(end));
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
-        if (r < 0)
-                (void) unlink(path);
-        return r;
-}
-
-static int write_kit(const char *path, const Secret *code, const char *wallet_id) {
-        cleanup(secret_freep) Secret *kit = NULL;
-        time_t now = time(NULL);
-        char day[16] = "";
-        struct tm tm;
-        size_t n;
-        int r;
-
-        if (localtime_r(&now, &tm))
-                (void) strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-        r = kit_make(&kit, &n, code, wallet_id, day);
-        return r == 0 ? write_new(path, kit, n, "") : r;
-}
-
 static int run_recovery(Cli *cli) {
         cleanup(json_decrefp) json_t *parameters = json_pack("{s:s, s:i, s:b}", "type", "recovery", "newFd", 1, "replace", 1);
         cleanup(close_fdp) int secret_fd = -1, new_fd = -1;
@@ -224,14 +161,13 @@ static int run_recovery(Cli *cli) {
         r = cli_proof(cli, parameters, &secret_fd);
         if (r != 0)
                 return r;
-        r = make_code(&code);
+        r = recovery_code_make(&code);
         if (r == 0)
                 r = secret_to_memfd(&new_fd, code, strlen((const char *) secret_data(code)));
         if (r < 0)
                 return cli_trouble(cli, r, "Making the code failed");
         if (out || pdf) {
-                r = pdf ? write_kit(pdf, code, message_text(cli->status, "walletId", "?"))
-                        : write_new(out, code, strlen((const char *) secret_data(code)), "\n");
+                r = recovery_code_write(out, pdf, code, message_text(cli->status, "walletId", "?"));
                 out = pdf ? pdf : out;
                 if (r < 0)
                         return cli_fail(cli, EXIT_REFUSED, "%s can't be written: %s. The recovery code that you have is still the right one.", out, strerror(-r));
@@ -250,7 +186,7 @@ static int run_recovery(Cli *cli) {
         if (out)
                 output_say(stdout, 0, pdf ? "The recovery kit is %s: print it, then delete the file. The code that you had is void."
                                           : "The new recovery code is in %s. The one that you had is void. Keep it away from this machine.", out);
-        else if (show_code(code) < 0)
+        else if (recovery_code_show(code) < 0)
                 return cli_fail(cli, EXIT_INTERNAL, "The new recovery code is made, but could not be written. Make another: carewallet key recovery");
         return EXIT_DONE;
 }

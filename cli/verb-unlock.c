@@ -32,7 +32,6 @@ static int run(Cli *cli) {
                 cleanup(close_fdp) int fd = -1;
                 cleanup(reply_done) Reply reply = {0};
                 json_t *parameters = json_pack("{s:i}", "secretFd", 0);
-                Progress progress;
                 int64_t wait_ms, n_applied;
 
                 if (recovery)
@@ -46,10 +45,7 @@ static int run(Cli *cli) {
                         return r;
                 }
 
-                progress_begin(&progress);
-                progress_note(&progress, "Unlocking ...");
-                r = cli_ask(cli, "Unlock", parameters, false, &fd, 1, &reply);
-                progress_end(&progress);
+                r = cli_unlock(cli, parameters, fd, &reply);
                 if (r != 0)
                         return r;
                 if (reply.error) {

@@ -37,6 +37,23 @@ int keys_derive(Keys **ret, const Secret *root) {
         return 0;
 }
 
+static const KeyId identity[] = {KEY_PSEUDONYM, KEY_GRANT_SEED, KEY_CHECKPOINT_SEED, KEY_SPOOL_SEED};
+
+int keys_identity(const Keys *keys, Secret **ret) {
+        int r = secret_new(ret, KEYS_IDENTITY_SIZE);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < N_ELEMENTS(identity); i++)
+                memcpy(secret_data(*ret) + i * KEYS_SIZE, secret_data(keys->keys[identity[i]]), KEYS_SIZE);
+        return 0;
+}
+
+void keys_use_identity(Keys *keys, const uint8_t *bytes) {
+        for (size_t i = 0; i < N_ELEMENTS(identity); i++)
+                memcpy(secret_data(keys->keys[identity[i]]), bytes + i * KEYS_SIZE, KEYS_SIZE);
+}
+
 Keys *keys_free(Keys *keys) {
         if (keys) {
                 for (unsigned id = 1; id < N_KEYS; id++)

@@ -8,6 +8,7 @@
 enum {
         KEYS_ROOT_SIZE = 32,
         KEYS_SIZE = 32, /* of each derived key */
+        KEYS_IDENTITY_SIZE = 4 * KEYS_SIZE,
 };
 
 /* Numbers are for ever: a wallet's files depend on them. */
@@ -21,6 +22,8 @@ typedef enum KeyId {
         KEY_SLOTS_MAC = 7,       /* keyed BLAKE2b over the slot file */
         KEY_SPOOL_SEED = 8,      /* X25519 seed: opens revocations that were sealed while locked */
         N_KEYS = 9,
+
+        KEY_ROTATION = 9,        /* seals the next root key while the databases are written anew; derived when it is needed */
 } KeyId;
 
 typedef struct Keys {
@@ -31,6 +34,14 @@ typedef struct Keys {
 must_check int keys_derive_one(Secret **ret, const Secret *root, KeyId id);
 /** keys_derive() - all of them; -ENOMEM */
 must_check int keys_derive(Keys **ret, const Secret *root);
+/**
+ * keys_identity() - who the wallet is to others: the keys of pseudonyms, grants, checkpoints and the spool, in this order
+ *
+ * After a rotation they are those of the first root key, kept in consent.db: grants go on, and the ledger is the same one.
+ */
+must_check int keys_identity(const Keys *keys, Secret **ret);
+/** keys_use_identity() - @bytes: of keys_identity(), KEYS_IDENTITY_SIZE */
+void keys_use_identity(Keys *keys, const uint8_t *bytes);
 /** keys_free() - wipe and free; accepts NULL, returns NULL */
 Keys *keys_free(Keys *keys);
 

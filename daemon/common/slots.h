@@ -95,7 +95,7 @@ const char *slots_type_name(unsigned type);
 /** slots_unwrap() - 0; SLOTS_E_KEY; -ENOMEM */
 must_check int slots_unwrap(const Slots *slots, size_t index, const Secret *kek, Secret **ret_root);
 
-/** slots_verify() - the MAC, and that the public key is the root key's; 0; SLOTS_E_MAC; -ENOMEM */
+/** slots_verify() - the MAC, which covers all of it; 0; SLOTS_E_MAC; -ENOMEM */
 must_check int slots_verify(const Slots *slots, const Secret *root);
 
 /** slots_encode() - bytes of the file; the MAC and the checksum are made here; -ENOMEM */

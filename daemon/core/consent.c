@@ -134,22 +134,12 @@ static int load_state(Consent *consent) {
         return 0;
 }
 
-int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret *checkpoint_seed, const char *origin) {
-        const DbOptions options = {
-                .schema = schema,
-                .cache_kib = CACHE_KIB,
-                .wal_limit_kib = WAL_LIMIT_KIB,
-                .durable = true,
-        };
-        cleanup(consent_closep) Consent *consent = NULL;
+int consent_open_signing(Consent *consent, const Secret *checkpoint_seed, const char *origin) {
         int r;
 
-        assert(ret);
         assert(secret_size(checkpoint_seed) == crypto_sign_SEEDBYTES);
+        assert(!consent->seed);
 
-        consent = calloc(1, sizeof(*consent));
-        if (!consent)
-                return -ENOMEM;
         consent->base = strdup(origin);
         if (!consent->base)
                 return -ENOMEM;
@@ -159,10 +149,6 @@ int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret
         memcpy(secret_data(consent->seed), secret_data(checkpoint_seed), crypto_sign_SEEDBYTES);
 
         r = load_public_key(consent);
-        if (r)
-                return r;
-
-        r = db_open(&consent->db, dir, "consent.db", key, &options);
         if (r)
                 return r;
         r = load_origin(consent);
@@ -182,6 +168,32 @@ int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret
                 return r;
 
         consent->committed = consent->now;
+        return 0;
+}
+
+int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret *checkpoint_seed, const char *origin) {
+        const DbOptions options = {
+                .schema = schema,
+                .cache_kib = CACHE_KIB,
+                .wal_limit_kib = WAL_LIMIT_KIB,
+                .durable = true,
+        };
+        cleanup(consent_closep) Consent *consent = NULL;
+        int r;
+
+        assert(ret);
+
+        consent = calloc(1, sizeof(*consent));
+        if (!consent)
+                return -ENOMEM;
+        r = db_open(&consent->db, dir, "consent.db", key, &options);
+        if (r)
+                return r;
+        if (checkpoint_seed) {
+                r = consent_open_signing(consent, checkpoint_seed, origin);
+                if (r)
+                        return r;
+        }
         *ret = take_ptr(consent);
         return 0;
 }

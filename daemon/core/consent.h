@@ -27,8 +27,10 @@ enum {
         CONSENT_E_EXISTS,
 };
 
-/** consent_open() - open or create DIR/consent.db. @checkpoint_seed: 32-byte Ed25519 seed; @origin: "<wallet key thumbprint>/ledger", of the first epoch */
+/** consent_open() - open or create DIR/consent.db. @checkpoint_seed: 32-byte Ed25519 seed, or NULL: see below; @origin: "<wallet key thumbprint>/ledger", of the first epoch */
 must_check int consent_open(Consent **ret, const char *dir, const Secret *key, const Secret *checkpoint_seed, const char *origin);
+/** consent_open_signing() - the second half of consent_open(), where that was given no seed: only settings can be read before. CONSENT_E_KEY also when the ledger is not of this key */
+must_check int consent_open_signing(Consent *consent, const Secret *checkpoint_seed, const char *origin);
 Consent *consent_close(Consent *consent);
 DEFINE_CLEANUP(Consent *, consent_close)
 

@@ -375,7 +375,7 @@ int db_open(Db **ret, const char *dir, const char *name, const Secret *key, cons
                 return r;
         (void) sqlite3_wal_hook(db->handle, count_wal_pages, db);
 
-        r = set_schema(db, path, options);
+        r = options->schema ? set_schema(db, path, options) : 0;
         if (r)
                 return r;
 
@@ -519,6 +519,20 @@ const char *db_column_text(DbStatement *statement, int at) {
         const char *text = (const char *) sqlite3_column_text(statement, at);
 
         return text ? text : "";
+}
+
+size_t db_n_columns(DbStatement *statement) {
+        return (size_t) sqlite3_column_count(statement);
+}
+
+int db_copy_row(DbStatement *from, DbStatement *to) {
+        for (int i = 0; i < sqlite3_column_count(from); i++) {
+                int r = sqlite3_bind_value(to, i + 1, sqlite3_column_value(from, i));
+
+                if (r != SQLITE_OK)
+                        return map_error(r);
+        }
+        return db_run(to);
 }
 
 int64_t db_last_id(const Db *db) {

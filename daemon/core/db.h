@@ -27,7 +27,7 @@ enum {
 };
 
 typedef struct DbOptions {
-        const char *schema;     /* SQL that makes version 1 */
+        const char *schema;     /* SQL that makes version 1; NULL: take what is there as it is, whatever its version */
         const char *const *migrations; /* SQL that makes version 2 of 1, 3 of 2 ..., NULL at the end; NULL: there are none. Forward only */
         unsigned cache_kib;     /* page cache, the plaintext that may be in memory */
         unsigned wal_limit_kib; /* a longer log is cut to this when it starts over */
@@ -88,6 +88,10 @@ const void *db_column_blob(DbStatement *statement, int at, size_t *ret_n);
 /** db_column_copy() - false when the column has not exactly @n bytes */
 bool db_column_copy(DbStatement *statement, int at, void *ret, size_t n);
 const char *db_column_text(DbStatement *statement, int at); /* "" for NULL; terminated */
+
+size_t db_n_columns(DbStatement *statement);
+/** db_copy_row() - run @to with the columns of the row where @from stands as parameters */
+must_check int db_copy_row(DbStatement *from, DbStatement *to);
 
 int64_t db_last_id(const Db *db);
 /** db_n_changes() - rows of the last INSERT, UPDATE or DELETE */

@@ -9,6 +9,7 @@
 #include "daemon/common/spool.h"
 #include "daemon/launcher/launcher.h"
 #include "gate.h"
+#include "rotation.h"
 #include "version.h"
 
 enum {
@@ -338,6 +339,11 @@ int manager_new(Manager **ret, const ManagerConfig *config) {
         if (r < 0)
                 return r;
 
+        r = rotation_settle(config->state_dir_fd);
+        if (r != 0) {
+                fputs("carewalletd: the file rotation in the state directory is damaged, or what it says can't be done: restore a backup\n", stderr);
+                return r < 0 ? r : -EBADMSG;
+        }
         r = slots_load(&manager->slots, config->state_dir_fd);
         if (r > 0) {
                 fputs("carewalletd: the slot file is damaged, both copies: restore a backup\n", stderr);

@@ -133,6 +133,7 @@ int method_enrol_totp(Call *call, void *userdata);
 int method_confirm_totp(Call *call, void *userdata);
 int method_remove_totp(Call *call, void *userdata);
 int method_renew_codes(Call *call, void *userdata);
+int method_rotate_key(Call *call, void *userdata);
 int method_remove_key(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
 int method_pull(Call *call, void *userdata);

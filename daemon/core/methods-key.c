@@ -3,6 +3,12 @@
 /* What opens the wallet: listed, added, replaced, removed. Each change is one new slot file, or none. */
 
 #include "keyjob.h"
+#include "rotation.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "daemon/common/text.h"
 
@@ -173,4 +179,78 @@ int method_remove_key(Call *call, void *userdata) {
         if (!label_valid(call_string(call, "label")))
                 return call_invalid(call, "label");
         return keyjob_start(userdata, call, sizeof(KeyJob), begin_removing, NULL) ? 0 : -ENOMEM;
+}
+
+/* --- RotateKey: the plan, and then the core ends: who unlocks a fresh one carries it out --- */
+
+static void rotate_derived(KeyJob *job) {
+        Manager *manager = job->manager;
+        cleanup(secret_freep) Secret *new_root = NULL;
+        const Slot *kept = &manager->slots.slots[job->slot];
+        const KeyMaterial *made = &job->made;
+        json_t *ended = json_array();
+        Slots slots = manager->slots;
+        int r;
+
+        for (size_t i = 0; i < manager->slots.n_slots; i++)
+                if (i != job->slot && manager->slots.slots[i].type != SLOT_RECOVERY)
+                        (void) json_array_append_new(ended, json_string(manager->slots.slots[i].label));
+        slots.n_slots = 0;
+        r = secret_new(&new_root, KEYS_ROOT_SIZE);
+        if (r == 0) {
+                randombytes_buf(secret_data(new_root), KEYS_ROOT_SIZE);
+                r = slots_add(&slots, SLOT_PASSPHRASE, kept->salt, kept->opslimit, kept->memlimit, kept->label, job->kek, new_root);
+        }
+        if (r == 0)
+                r = slots_add(&slots, SLOT_RECOVERY, made->salt, 0, 0, strcmp(kept->label, "recovery code") == 0 ? "recovery code on paper" : "recovery code", made->kek, new_root);
+        if (r == 0)
+                r = rotation_prepare(manager->config.state_dir_fd, job->root, new_root, &slots);
+        if (r != 0) {
+                json_decref(ended);
+                rotation_abandon(manager->config.state_dir_fd);
+                keyjob_refuse(job, "The plan could not be written: the disk is full or cannot be written. Nothing was changed.");
+                return;
+        }
+        call_linger(job->call);
+        keyjob_reply(job, json_pack("{s:o}", "ended", ended), -1);
+        manager_lock(manager);
+}
+
+/* A second copy, and a little. */
+static bool has_room(const Manager *manager) {
+        static const char *const names[] = { "records.db", "records.db-wal", "consent.db", "consent.db-wal" };
+        uint64_t n_needed = 8 * 1024 * 1024;
+        struct statfs fs;
+        struct stat st;
+
+        for (size_t i = 0; i < N_ELEMENTS(names); i++)
+                if (fstatat(manager->config.state_dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+                        n_needed += (uint64_t) st.st_size;
+        return fstatfs(manager->config.state_dir_fd, &fs) < 0 || (uint64_t) fs.f_bavail * (uint64_t) fs.f_bsize >= n_needed;
+}
+
+static void rotate_proven(KeyJob *job) {
+        Manager *manager = job->manager;
+
+        if (job->type != SLOT_PASSPHRASE)
+                keyjob_refuse(job, "For this the passphrase is needed. If it is lost, set a new one first: carewallet key change --recovery");
+        else if (manager->importer || manager->undoing || manager->checking || manager->is_backing_up || manager->n_outputs > 0)
+                keyjob_error(job, "org.carewallet.Busy", json_pack("{s:s}", "what", "an import, an export or a backup"));
+        else if (!has_room(manager))
+                keyjob_refuse(job, "There is no room on the disk for the second copy of your data that this needs. Make room and try again.");
+        else
+                keyjob_derive(job, ((Adding *) job)->new_fd, SLOT_RECOVERY, rotate_derived);
+}
+
+static void begin_rotating(KeyJob *job) {
+        keyjob_prove(job, rotate_proven);
+}
+
+int method_rotate_key(Call *call, void *userdata) {
+        Adding *adding = (Adding *) keyjob_start(userdata, call, sizeof(*adding), begin_rotating, adding_done);
+
+        if (!adding)
+                return -ENOMEM;
+        adding->new_fd = call_take_fd(call, "newFd");
+        return 0;
 }

@@ -4,6 +4,11 @@
 
 #include "epoch.h"
 #include "keyjob.h"
+#include "rotation.h"
+
+enum {
+        PROGRESS_MS = 200,
+};
 
 /* The highest generation that the wallet has seen; 0: none. */
 static uint64_t seen_generation(Wallet *wallet) {
@@ -65,20 +70,133 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
                             : "Revocations that waited could not be written, so nothing is opened. Make room on the disk and try again.";
 }
 
-static void unlocked(KeyJob *job) {
+typedef struct Unlocking {
+        KeyJob job;
+        Rotation *rotation; /* being carried out before it opens */
+        sd_event_source *step;
+        uint64_t said_ms;
+        const char *rotated; /* what came of one, for the log; NULL: there was none */
+} Unlocking;
+
+static void done(KeyJob *job) {
+        Unlocking *unlocking = (Unlocking *) job;
+
+        sd_event_source_disable_unref(unlocking->step);
+        (void) rotation_free(unlocking->rotation);
+}
+
+static void open_now(KeyJob *job) {
+        Unlocking *unlocking = (Unlocking *) job;
         Manager *manager = job->manager;
-        json_t *unknown = json_array();
+        json_t *unknown = json_array(), *reply;
         unsigned n_applied = 0;
         const char *reason;
 
+        reason = open_wallet(manager, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown);
+        if (reason) {
+                json_decref(unknown);
+                keyjob_refuse(job, reason);
+                return;
+        }
+        if (unlocking->rotated && manager_note_slots(manager, "keys-rotated", json_pack("{s:s}", "state", unlocking->rotated)) != 0)
+                fputs("carewalletd: the rotation of the keys could not be logged\n", stderr);
+        reply = json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown);
+        if (reply && unlocking->rotated)
+                (void) json_object_set_new(reply, "rotation", json_string(unlocking->rotated));
+        keyjob_reply(job, reply, -1);
+}
+
+/* What could not be copied stays as it was, under the old keys. */
+static void give_up(Unlocking *unlocking, int r) {
+        (void) fprintf(stderr, "carewalletd: the keys could not be rotated: %s\n", r == ROTATION_E_FULL ? "the disk is full" : r < 0 ? strerror(-r) : "a database can't be read");
+        unlocking->step = sd_event_source_disable_unref(unlocking->step);
+        unlocking->rotation = rotation_free(unlocking->rotation);
+        rotation_abandon(unlocking->job.manager->config.state_dir_fd);
+        unlocking->rotated = r == ROTATION_E_FULL ? "given up: the disk is full" : "given up";
+        open_now(&unlocking->job);
+}
+
+static void finish_rotation(Unlocking *unlocking) {
+        Manager *manager = unlocking->job.manager;
+        Secret *root = NULL;
+        bool whole = false;
+        int r;
+
+        unlocking->step = sd_event_source_disable_unref(unlocking->step);
+        r = rotation_finish(unlocking->rotation, &whole, &root);
+        if (r != 0 && !whole) {
+                give_up(unlocking, r == -ENOSPC ? ROTATION_E_FULL : r);
+                return;
+        }
+        if (r == 0)
+                r = slots_load(&manager->slots, manager->config.state_dir_fd);
+        if (r != 0) {
+                (void) secret_free(root);
+                keyjob_refuse(&unlocking->job, "The data is written anew, but not all files could be put in their places. Make room on the disk, then start carewalletd again: it goes on by itself.");
+                return;
+        }
+        unlocking->rotation = rotation_free(unlocking->rotation);
+        (void) secret_free(unlocking->job.root);
+        unlocking->job.root = root;
+        unlocking->rotated = "done";
+        open_now(&unlocking->job);
+}
+
+static int on_step(sd_event_source *source, void *userdata) {
+        Unlocking *unlocking = userdata;
+        uint64_t now_ms = clock_monotonic_ms();
+        bool is_done = false;
+        int r;
+
+        (void) source;
+        r = rotation_step(unlocking->rotation, &is_done);
+        if (r != 0)
+                give_up(unlocking, r);
+        else if (is_done)
+                finish_rotation(unlocking);
+        else if (unlocking->job.call->more && now_ms >= unlocking->said_ms + PROGRESS_MS) {
+                int64_t n_done, n_all;
+
+                rotation_progress(unlocking->rotation, &n_done, &n_all);
+                unlocking->said_ms = now_ms;
+                (void) call_continue(unlocking->job.call, json_pack("{s:{s:I, s:I}}", "progress", "done", (json_int_t) n_done, "all", (json_int_t) n_all), -1);
+        }
+        return 0;
+}
+
+static void start_rotation(Unlocking *unlocking) {
+        Manager *manager = unlocking->job.manager;
+        int r;
+
+        r = rotation_begin(&unlocking->rotation, manager->config.state_dir, manager->config.state_dir_fd, unlocking->job.root);
+        if (r != 0) {
+                give_up(unlocking, r);
+                return;
+        }
+        r = sd_event_add_defer(manager->event, &unlocking->step, on_step, unlocking);
+        if (r >= 0)
+                r = sd_event_source_set_priority(unlocking->step, SD_EVENT_PRIORITY_IDLE);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(unlocking->step, SD_EVENT_ON);
+        if (r < 0)
+                keyjob_failed(&unlocking->job, r);
+}
+
+static void unlocked(KeyJob *job) {
+        Manager *manager = job->manager;
+        json_t *unknown;
+        unsigned n_applied = 0;
+
+        if (!manager->wallet && rotation_is_due(manager->config.state_dir_fd)) {
+                start_rotation((Unlocking *) job);
+                return;
+        }
         if (!manager->wallet) {
-                reason = open_wallet(manager, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown);
-                if (reason) {
-                        json_decref(unknown);
-                        keyjob_refuse(job, reason);
-                        return;
-                }
-        } else if (manager_apply_spool(manager, &n_applied, unknown) != 0)
+                open_now(job);
+                return;
+        }
+        unknown = json_array();
+        if (manager_apply_spool(manager, &n_applied, unknown) != 0)
                 fputs("carewalletd: a revocation that waits could not be applied\n", stderr);
         keyjob_reply(job, json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown), -1);
 }
@@ -92,5 +210,5 @@ int method_unlock(Call *call, void *userdata) {
 
         if (!manager->has_slots)
                 return call_error(call, "org.carewallet.NotInitialized", NULL);
-        return keyjob_start(manager, call, sizeof(KeyJob), begin_unlock, NULL) ? 0 : -ENOMEM;
+        return keyjob_start(manager, call, sizeof(Unlocking), begin_unlock, done) ? 0 : -ENOMEM;
 }

@@ -189,6 +189,24 @@ int wallet_set_zones(Wallet *wallet, const char *spec) {
         return use_zones(wallet, take_ptr(zones));
 }
 
+/* After a rotation the wallet is to others who it was before. */
+static int load_identity(Wallet *wallet) {
+        char *identity = NULL;
+        size_t n;
+        int r;
+
+        r = consent_setting_get(wallet->consent, "identity", &identity, &n);
+        if (r != 0)
+                return r == CONSENT_E_NOT_FOUND ? 0 : r;
+        if (n == KEYS_IDENTITY_SIZE)
+                keys_use_identity(wallet->keys, (const uint8_t *) identity);
+        else
+                r = CONSENT_E_KEY;
+        explicit_bzero(identity, n);
+        free(identity);
+        return r;
+}
+
 int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone) {
         cleanup(wallet_closep) Wallet *wallet = NULL;
         char origin[JWS_THUMBPRINT_SIZE + sizeof("/ledger")];
@@ -203,13 +221,17 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         r = keys_derive(&wallet->keys, root);
         if (r < 0)
                 return r;
+        r = consent_open(&wallet->consent, dir, wallet->keys->keys[KEY_CONSENT_DB], NULL, NULL);
+        if (r == 0)
+                r = load_identity(wallet);
+        if (r != 0)
+                return consent_to_wallet(r);
         r = ed25519_public(wallet->public_key, wallet->keys->keys[KEY_GRANT_SEED]);
         if (r != 0)
                 return fold(r);
         jwk_thumbprint(wallet->thumbprint, wallet->public_key);
         (void) snprintf(origin, sizeof(origin), "%s/ledger", wallet->thumbprint);
-
-        r = consent_open(&wallet->consent, dir, wallet->keys->keys[KEY_CONSENT_DB], wallet->keys->keys[KEY_CHECKPOINT_SEED], origin);
+        r = consent_open_signing(wallet->consent, wallet->keys->keys[KEY_CHECKPOINT_SEED], origin);
         if (r != 0)
                 return consent_to_wallet(r);
         r = records_open(&wallet->records, dir, wallet->keys->keys[KEY_RECORDS_DB]);

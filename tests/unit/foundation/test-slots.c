@@ -208,6 +208,8 @@ static void what_another_wallet_wrote_is_not_believed(void **state) {
         assert_int_equal(slots_verify(&decoded, root), SLOTS_E_MAC);
         assert_int_equal(slots_encode(&slots, root, bytes, &n), 0);
         assert_int_equal(slots_decode(&decoded, bytes, n), 0);
+        assert_int_equal(slots_verify(&decoded, root), 0);
+        decoded.spool_public_key[0] ^= 1;
         assert_int_equal(slots_verify(&decoded, root), SLOTS_E_MAC);
 }
 
