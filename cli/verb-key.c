@@ -4,16 +4,29 @@
 
 #include "cli.h"
 
+#include "credential.h"
 #include "recovery-code.h"
 
 enum {
         /* add, change */
         NEW_FD = N_CLI_PROOF_OPTIONS,
         WEAK_ANYWAY,
+        /* add */
+        CREDENTIAL,
+        CREDENTIAL_OUT,
         /* remove, recovery */
         YES = N_CLI_PROOF_OPTIONS,
         OUT,
         PDF,
+};
+
+static const Option add_options[] = {
+        CLI_PROOF_OPTIONS,
+        [NEW_FD] = {"new-passphrase-fd", "N", "read the new passphrase from this descriptor", NULL},
+        [WEAK_ANYWAY] = {"weak-anyway", NULL, "take a passphrase that is easily guessed", NULL},
+        [CREDENTIAL] = {"systemd-credential", NULL, "instead: a key with which this machine opens the wallet by itself at start", NULL},
+        [CREDENTIAL_OUT] = {"out", "FILE", "the new file for it, sealed by systemd-creds", NULL},
+        {NULL, NULL, NULL, NULL},
 };
 
 static const Option new_options[] = {
@@ -110,6 +123,10 @@ static int run_new(Cli *cli, bool replace) {
 }
 
 static int run_add(Cli *cli) {
+        if (cli_option(cli, CREDENTIAL))
+                return credential_add(cli, cli_operand(cli, 0), cli_option(cli, CREDENTIAL_OUT));
+        if (!cli_operand(cli, 0))
+                return cli_usage(cli, "Something is missing: carewallet key add LABEL.");
         return run_new(cli, false);
 }
 
@@ -203,12 +220,13 @@ const Verb verb_key_add = {
         .name = "key add",
         .group = "Keys",
         .operands = "LABEL",
-        .n_min = 1,
         .n_max = 1,
         .summary = "Another passphrase that opens the wallet",
         .help = "For a second person, say. LABEL is yours to choose. Each opens the whole wallet; eight keys at most.\n"
-                "Asks for a passphrase as it is now (or reads it with --passphrase-fd), then for the new one twice.",
-        .options = new_options,
+                "Asks for a passphrase as it is now (or reads it with --passphrase-fd), then for the new one twice.\n"
+                "--systemd-credential, for carewalletd as a system service, makes a random key instead, which systemd-creds seals with this machine's TPM2, or its "
+                "host key: the wallet is open whenever the machine runs. LABEL may be left out then.",
+        .options = add_options,
         .run = run_add,
 };
 

@@ -198,6 +198,16 @@ static int connect_notify(void) {
         return take_fd(&fd);
 }
 
+/* A credential that the service manager decrypted for us: the environment names its folder only. */
+static int open_credential(void) {
+        const char *directory = getenv("CREDENTIALS_DIRECTORY");
+        char path[PATH_MAX];
+
+        if (!directory || directory[0] != '/' || (size_t) snprintf(path, sizeof(path), "%s/carewallet", directory) >= sizeof(path))
+                return -1;
+        return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
 static int probe(const char *name, int state_dir_fd) {
         bool core = strncmp(name, "core:", 5) == 0;
         Lockdown lock = { .profile = core ? LOCKDOWN_CORE : LOCKDOWN_LAUNCHER, .state_dir_fd = state_dir_fd, .socket_dir_fd = -1 };
@@ -210,7 +220,7 @@ static int probe(const char *name, int state_dir_fd) {
 }
 
 int main(int argc, char *argv[]) {
-        cleanup(close_fdp) int state_dir_fd = -1, listen_fd = -1, socket_dir_fd = -1, notify_fd = -1;
+        cleanup(close_fdp) int state_dir_fd = -1, listen_fd = -1, socket_dir_fd = -1, notify_fd = -1, credential_fd = -1;
         char state_dir[PATH_MAX];
         Options options = { 0 };
         CoreConfig core;
@@ -246,11 +256,13 @@ int main(int argc, char *argv[]) {
         if (fcntl(listen_fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(listen_fd, F_SETFD, FD_CLOEXEC) < 0)
                 return EXIT_FAILURE;
         notify_fd = connect_notify();
+        credential_fd = open_credential();
 
         core = (CoreConfig){
                 .listen_fd = listen_fd,
                 .state_dir_fd = state_dir_fd,
                 .notify_fd = notify_fd,
+                .credential_fd = credential_fd,
                 .state_dir = state_dir,
                 .patient = options.patient,
                 /* Argon2's memory: 256 MiB, or a quarter on a machine that has less than 1 GiB. */

@@ -20,6 +20,23 @@ static void json_wiping_free(void *pointer) {
         free(pointer);
 }
 
+/* All that is left of the descriptor; NULL where that is no credential. */
+static Secret *read_credential(int fd) {
+        cleanup(secret_freep) Secret *secret = NULL;
+        ssize_t n;
+
+        if (fd < 0 || secret_new(&secret, SLOTS_CREDENTIAL_SIZE + 1) < 0)
+                return NULL;
+        n = read(fd, secret_data(secret), secret_size(secret));
+        if (n == 0)
+                return NULL;
+        if (n != SLOTS_CREDENTIAL_SIZE) {
+                fputs("carewalletd: the credential \"carewallet\" has not 32 bytes: it is not used\n", stderr);
+                return NULL;
+        }
+        return take_ptr(secret);
+}
+
 int core_main(void *userdata, int launcher_fd) {
         const CoreConfig *core = userdata;
         cleanup(manager_freep) Manager *manager = NULL;
@@ -46,8 +63,11 @@ int core_main(void *userdata, int launcher_fd) {
                 .system_zone = zone,
                 .kdf_memlimit = core->kdf_memlimit,
                 .patient = core->patient,
+                .credential = read_credential(core->credential_fd),
         };
         r = manager_new(&manager, &config);
+        if (r != 0)
+                (void) secret_free(config.credential);
         if (r == 0)
                 r = lockdown(&(Lockdown){ .profile = LOCKDOWN_CORE, .state_dir_fd = core->state_dir_fd, .socket_dir_fd = -1, .ret_landlock_abi = &abi });
         if (r == 0) {

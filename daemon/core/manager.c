@@ -400,7 +400,8 @@ int manager_new(Manager **ret, const ManagerConfig *config) {
 int manager_run(Manager *manager) {
         int r;
 
-        notify(manager, "READY=1\nSTATUS=locked");
+        unlock_at_start(manager);
+        notify(manager, manager->wallet ? "READY=1\nSTATUS=open" : "READY=1\nSTATUS=locked");
         r = sd_event_loop(manager->event);
         if (r < 0)
                 return r;
@@ -423,6 +424,7 @@ Manager *manager_free(Manager *manager) {
                 manager->wallet = wallet_close(manager->wallet);
         }
         totp_done(&manager->totp_new);
+        (void) secret_free(manager->config.credential);
         sd_event_source_disable_unref(manager->keyjob_turn);
         sd_event_source_disable_unref(manager->expiry);
         sd_event_source_disable_unref(manager->cleaning);

@@ -29,6 +29,7 @@ typedef struct ManagerConfig {
         uint64_t kdf_memlimit;   /* bytes, by the machine's memory */
         uid_t patient;
         int landlock_abi;
+        Secret *credential; /* to take over: opens the wallet at start; its last byte is not of it. NULL: none */
 } ManagerConfig;
 
 typedef struct Manager {
@@ -110,6 +111,9 @@ must_check int manager_revoke(Manager *manager, const char *provider, const char
 bool grant_is_active(const Grant *grant, PolicyNow now);
 /** grant_json() - daemon/PROTOCOL.md, <grant>; new reference */
 json_t *grant_json(const Grant *grant, PolicyNow now);
+
+/** unlock_at_start() - with the credential, if it opens a slot; frees it. What does not work is said on stderr: the wallet stays locked */
+void unlock_at_start(Manager *manager);
 
 extern const Method methods[];
 const char *methods_guard(const Call *call, void *userdata);

@@ -70,6 +70,54 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
                             : "Revocations that waited could not be written, so nothing is opened. Make room on the disk and try again.";
 }
 
+/* --- with a credential of the service manager --- */
+
+static int open_slot(const Slots *slots, size_t index, const Secret *credential, Secret **ret_root) {
+        cleanup(secret_freep) Secret *kek = NULL;
+        int r;
+
+        r = secret_new(&kek, 32);
+        if (r == 0)
+                r = slots_random_kek(secret_data(kek), SLOT_CREDENTIAL, slots->slots[index].salt, credential);
+        return r == 0 ? slots_unwrap(slots, index, kek, ret_root) : r;
+}
+
+static const char *open_with(Manager *manager, const Secret *credential) {
+        const Slots *slots = &manager->slots;
+        cleanup(secret_freep) Secret *root = NULL;
+        json_t *unknown;
+        const char *reason;
+        unsigned n_applied;
+
+        for (size_t i = 0; !root && manager->has_slots && i < slots->n_slots; i++)
+                if (slots->slots[i].type == SLOT_CREDENTIAL && open_slot(slots, i, credential, &root) < 0)
+                        return "Out of memory.";
+        if (!root)
+                return "It is none of this wallet's keys. Make another: carewallet key add --systemd-credential";
+        if (slots_verify(slots, root) != 0)
+                return "The slot file was altered since carewallet wrote it. Restore a backup.";
+        if (rotation_is_due(manager->config.state_dir_fd))
+                return "A rotation of the keys was interrupted. It goes on when the wallet is unlocked with the passphrase.";
+        unknown = json_array();
+        reason = open_wallet(manager, root, false, NULL, &n_applied, unknown);
+        json_decref(unknown);
+        return reason;
+}
+
+void unlock_at_start(Manager *manager) {
+        cleanup(secret_freep) Secret *read = manager->config.credential, *credential = NULL;
+        const char *reason;
+
+        manager->config.credential = NULL;
+        if (!read || secret_new(&credential, SLOTS_CREDENTIAL_SIZE) < 0)
+                return;
+        memcpy(secret_data(credential), secret_data(read), SLOTS_CREDENTIAL_SIZE);
+        reason = open_with(manager, credential);
+        (void) fprintf(stderr, "carewalletd: the credential %s%s\n", reason ? "did not open the wallet: " : "opened the wallet", reason ? reason : "");
+}
+
+/* --- Unlock --- */
+
 typedef struct Unlocking {
         KeyJob job;
         Rotation *rotation; /* being carried out before it opens */
