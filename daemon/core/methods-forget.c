@@ -82,6 +82,7 @@ static int scrub(const RecordsImport *import, void *userdata) {
                 report = json_object();
         (void) json_object_set_new(report, "rejected", json_array());
         (void) json_object_set_new(report, "notes", json_array());
+        (void) json_object_set_new(report, "clockChanges", json_array());
         (void) json_object_del(report, "firstDay");
         (void) json_object_del(report, "lastDay");
         (void) json_object_set_new(report, "forgotten", json_true());

@@ -35,7 +35,27 @@ static bool adds_text(const Field *now, const Field *more) {
         return more->n_text < now->n_text && (!is_joined(now->id) || (now->text[more->n_text] != ',' && now->text[more->n_text] != '\t'));
 }
 
+/*
+ * What a spreadsheet program makes of a text that it takes for a number or a time: a meter's id loses its zeros in front,
+ * the time that a clock was set to its seconds. Beside the unchanged text neither says anything.
+ */
+static bool is_spoilt(const Field *now, const Field *more) {
+        static const char no_seconds[] = ":00";
+        size_t n_zeros = 0, n = sizeof(no_seconds) - 1;
+
+        if (now->id == FIELD_NEW_TIME)
+                return more->n_text == now->n_text && more->n_text > n && memcmp(more->text, now->text, more->n_text - n) == 0 &&
+                       memcmp(more->text + more->n_text - n, no_seconds, n) == 0;
+        if (now->id != FIELD_LINKED_METER)
+                return false;
+        while (n_zeros != now->n_text && now->text[n_zeros] == '0')
+                n_zeros++;
+        return n_zeros > 0 && more->n_text > 0 && more->n_text == now->n_text - n_zeros && memcmp(more->text, now->text + n_zeros, more->n_text) == 0;
+}
+
 static bool adds_field(const Field *now, const Field *more) {
+        if (is_spoilt(now, more))
+                return false;
         return now->milli != more->milli || now->number != more->number || adds_text(now, more);
 }
 

@@ -92,22 +92,26 @@ class Data:
                         self.made[n] = (path, wallet.generate(path, '--days', 365 * n, '--end', YESTERDAY))
                 return self.made[n]
 
+        def run_worker(self):
+                """The import worker over the year: what it sends. The request is daemon/FORMAT.md's."""
+                zone = b'Europe/Berlin'
+                request = struct.pack('<IqBH', 1, int(time.time() * 1000), 0, len(zone)) + zone + struct.pack('<HH', 0, 0)
+                csv = os.open(self.years(1)[0], os.O_RDONLY)
+                worker = os.path.join(wallet.BUILD, 'daemon', 'workers', 'import', 'carewallet-import')
+                # the worker wants its file as descriptor 3
+                process = subprocess.Popen(['bash', '-c', f'exec {worker} 3<&{csv}'], pass_fds=[csv], env={},
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                os.close(csv)
+                frames, _ = process.communicate(struct.pack('<II', 0x0201, len(request)) + request)
+                assert process.returncode == 0, f'the import worker ended with {process.returncode}'
+                return frames
+
         def frames(self):
-                """What the worker sends for the year: the same records for the bare loop. The request is daemon/FORMAT.md's."""
+                """The same records for the bare loop."""
                 path = os.path.join(self.directory, 'frames')
                 if not os.path.exists(path):
-                        zone = b'Europe/Berlin'
-                        request = struct.pack('<IqBH', 1, int(time.time() * 1000), 0, len(zone)) + zone + struct.pack('<HH', 0, 0)
-                        csv = os.open(self.years(1)[0], os.O_RDONLY)
-                        worker = os.path.join(wallet.BUILD, 'daemon', 'workers', 'import', 'carewallet-import')
-                        # the worker wants its file as descriptor 3
-                        process = subprocess.Popen(['bash', '-c', f'exec {worker} 3<&{csv}'], pass_fds=[csv], env={},
-                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                        os.close(csv)
-                        frames, _ = process.communicate(struct.pack('<II', 0x0201, len(request)) + request)
-                        assert process.returncode == 0, f'the import worker ended with {process.returncode}'
                         with open(path, 'wb') as f:
-                                f.write(frames)
+                                f.write(self.run_worker())
                 return path
 
 
@@ -201,6 +205,64 @@ def imports(data):
         line(f'import: {truth["n_rows"]} rows, {n} records, whole command', f'{rate / 1000:.0f} k/s', f'spread {min(ours):.2f}-{max(ours):.2f} s')
         line('import: bare loop, the same records, one transaction', f'{bare_rate / 1000:.0f} k/s', f'spread {min(bare):.2f}-{max(bare):.2f} s')
         at_least('import: ratio to the bare loop', rate / bare_rate, 0.5)
+
+
+CSV_READER = """
+import csv, sys
+with open(sys.argv[1], encoding='utf-8-sig', newline='') as f:
+        for row in csv.reader(f, delimiter=';'):
+                pass
+"""
+CSV_BY_NAME = """
+import csv, sys
+with open(sys.argv[1], encoding='utf-8-sig', newline='') as f:
+        for _ in range(int(sys.argv[2])):
+                next(f)
+        for row in csv.DictReader(f, delimiter=';'):
+                pass
+"""
+PANDAS = """
+import sys, pandas
+pandas.read_csv(sys.argv[1], sep=';', encoding='utf-8-sig', skiprows=int(sys.argv[2]), dtype=str, on_bad_lines='skip', low_memory=False)
+"""
+
+
+def readers(data):
+        """Whole programs over the same year: ours, which stores it encrypted, beside those that only read it."""
+        path, _ = data.years(1)
+        python = '/usr/bin/python3'  # Debian's, which has Debian's pandas
+        with open(path, encoding='utf-8-sig') as f:
+                n_before = next(i for i, text in enumerate(f) if text.startswith('Index'))
+
+        def median_s(run):
+                times = []
+                for _ in range(RUNS):
+                        begin = time.monotonic()
+                        run()
+                        times.append(time.monotonic() - begin)
+                return statistics.median(times)
+
+        def theirs(program):
+                return median_s(lambda: subprocess.run([python, '-c', program, path, str(n_before)], check=True))
+
+        times = []
+        for _ in range(RUNS):
+                with Wallet() as w:
+                        w.init()
+                        begin = time.monotonic()
+                        w.cli('import', path, timeout_s=600)
+                        times.append(time.monotonic() - begin)
+        ours, worker = statistics.median(times), median_s(data.run_worker)
+        line('readers: the whole import', f'{ours:.2f} s')
+        line('readers: of it the worker: locked down, read twice, records', f'{worker:.2f} s')
+        plain = theirs(CSV_READER)
+        at_most("readers: the worker, to Python's csv.reader alone", worker / plain, 1, 'x', 2)
+        line("readers: the whole import, to Python's csv.reader alone", f'{ours / plain:.2f} x', f'it takes {plain:.2f} s')
+        at_most("readers: the whole import, to csv.DictReader (by name)", ours / theirs(CSV_BY_NAME), 1, 'x', 2)
+        if subprocess.run([python, '-c', 'import pandas'], stderr=subprocess.DEVNULL).returncode != 0:
+                line('readers: pandas', 'skipped', 'python3-pandas is not there')
+        else:
+                at_most('readers: the whole import, to pandas.read_csv', ours / theirs(PANDAS), 1, 'x', 2)
 
 
 def memory(data):
@@ -389,7 +451,7 @@ def pages(data):
         at_least('pages: glucose with sensor currents', figures['glucose_isig'], 200, 'MB/s', 0)
 
 
-BENCHES = [machine, imports, pages, memory, idle, slices, revoke, redemptions, stalled]
+BENCHES = [machine, imports, readers, pages, memory, idle, slices, revoke, redemptions, stalled]
 
 
 def main():

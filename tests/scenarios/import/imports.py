@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Imports and clocks from the command line: overlapping exports, their reports, one taken back, journeys."""
 
+import json
 import os
 import sys
 import unittest
@@ -127,6 +128,26 @@ class Imports(unittest.TestCase):
                 self.assertEqual(report['clock_changes'], [{'at': '2025-05-03T09:59:00', 'to': '2025-05-03T11:00:30'}])
                 self.assertEqual(report['timezone'], 'Europe/Berlin')
                 self.assertEqual([(d['model'], d['serial'], d['section']) for d in report['devices']], [('Pump X', 'NG1', 'pump')])
+
+        def test_a_band_is_that_of_the_unit_reported_and_mmol_keeps_two_decimals(self):
+                edges = {'mg/dL': ('53', '54', '69', '70', '180', '181', '250', '251'),
+                         'mmol/L': ('2.99', '3.00', '3.89', '3.90', '10.00', '10.01', '13.90', '13.91')}
+                for unit, values in edges.items():
+                        with self.subTest(unit):
+                                w = Wallet()
+                                self.addCleanup(w.close)
+                                w.init()
+                                rows = [f'0;2025/05/{1 + i // 80:02};{i // 4 % 20:02}:{i % 4 * 15:02}:00;{values[i % 8]}' for i in range(320)]
+                                write(w.path('x.csv'), f'-------;Pump X;Pump;NG1;-------\nIndex;Date;Time;Sensor Glucose ({unit})\n' + '\n'.join(reversed(rows)) + '\n')
+                                w.cli('import', w.path('x.csv'))
+                                text = w.cli('export', '--format', 'ndjson').out
+                                self.assertEqual({json.loads(line)['unit'] for line in text.splitlines() if '"cgm"' in line}, {unit})
+                                for value in values:
+                                        self.assertIn(f':{value},', text)
+                                w.provider('clinic')
+                                w.grant('clinic', '--from', '2025-05-01', '--to', '2025-05-04', preset='research-summary')
+                                summary = w.cli('preview', 'clinic', '--json').out
+                                self.assertIn('"very_low":40,"low":80,"target":80,"high":80,"very_high":40', summary.replace(' ', '').replace('\n', ''))
 
         def test_another_zone_moves_records_and_back_again(self):
                 w = self.w

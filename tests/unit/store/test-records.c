@@ -321,6 +321,37 @@ static void one_glucose_in_two_units_is_no_correction(void **state) {
         }
 }
 
+static void what_a_spreadsheet_program_spoilt_adds_nothing(void **state) {
+        static const struct {
+                FieldId field;
+                uint8_t kind;
+                const char *whole, *spoilt, *other;
+        } texts[] = {
+                { FIELD_NEW_TIME, RECORD_DEVICE_EVENT, "2025-05-03T10:15:18", "2025-05-03T10:15:00", "2025-05-03T10:16:00" },
+                { FIELD_LINKED_METER, RECORD_FINGERSTICK, "00000000007", "7", "8" },
+        };
+        cleanup(records_closep) Records *records = open_records(*state);
+
+        for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+                const char *said[] = { texts[i].spoilt, texts[i].whole, texts[i].spoilt, texts[i].other };
+
+                for (size_t k = 0; k < N_ELEMENTS(said); k++) {
+                        Record row = cgm((int64_t) i, 100);
+                        Payload payload = { 0 };
+                        RecordsCounts counts;
+
+                        payload_text(&payload, texts[i].field, said[k], strlen(said[k]));
+                        row.kind = texts[i].kind;
+                        row.payload = payload.bytes;
+                        row.n_payload = payload.n;
+                        counts = import_rows(records, &row, 1);
+                        assert_int_equal(counts.n_inserted[row.kind], k == 0);
+                        assert_int_equal(counts.n_duplicates[row.kind], k == 2);
+                        assert_int_equal(counts.n_superseded[row.kind], k == 1 || k == 3);
+                }
+        }
+}
+
 static void zones_are_asked_when_records_are_read(void **state) {
         cleanup(records_closep) Records *records = open_records(*state);
         cleanup(zones_freep) Zones *zones = NULL;
@@ -787,6 +818,7 @@ int main(void) {
                 in_folder(a_correction_is_shown_and_counted_once),
                 in_folder(an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing),
                 in_folder(one_glucose_in_two_units_is_no_correction),
+                in_folder(what_a_spreadsheet_program_spoilt_adds_nothing),
                 in_folder(zones_are_asked_when_records_are_read),
                 in_folder(within_an_import_the_later_row_counts),
                 in_folder(a_cancelled_import_leaves_what_was_there),
