@@ -3,6 +3,7 @@
 #include "restore.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -78,11 +79,26 @@ static bool is_there(int dir_fd, const char *name) {
         return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
+/* Of a new home, ~/.local/state is not there yet. What fails is said by who makes the last one. */
+static void make_parents(const char *dir) {
+        char path[PATH_MAX];
+
+        if ((size_t) snprintf(path, sizeof(path), "%s", dir) >= sizeof(path))
+                return;
+        for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void) mkdir(path, 0700);
+                *slash = '/';
+        }
+}
+
 int restore_unpack(int file_fd, const char *dir, Archive *ret) {
         cleanup(unpacking_done) Unpacking unpacking = {.dir_fd = -1, .fds = {-1, -1, -1}};
-        bool is_new = mkdir(dir, 0700) == 0;
+        bool is_new;
         int r;
 
+        make_parents(dir);
+        is_new = mkdir(dir, 0700) == 0;
         if (!is_new && errno != EEXIST)
                 return -errno;
         unpacking.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
