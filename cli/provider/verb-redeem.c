@@ -200,7 +200,8 @@ static int refused(const Invocation *invocation, const Exchange *exchange, const
                                      "There are not enough readings for a summary yet: it needs at least 3 whole days and 200 readings. Try again in a few days.");
         if (strcmp(error, "invalid_dpop_proof") == 0 || strcmp(error, "use_dpop_nonce") == 0)
                 return provider_fail(invocation, EXIT_REFUSED,
-                                     "The gate does not accept the proof of your key. (It says: %s.) When the gate has a new address, give it with --gate.", text);
+                                     "The gate does not accept the proof of your key. (It says: %s.) Its address must be one that the grant names, or one that "
+                                     "the patient gave to the gate: carewallet gate on --external URL.", text);
         if (exchange_status(exchange) == 503)
                 return provider_fail(invocation, EXIT_UNREACHABLE, "The patient's wallet can't answer now; try again later. (The gate says: %s.)", text);
         if (exchange_status(exchange) >= 500)

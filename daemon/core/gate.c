@@ -371,6 +371,11 @@ static int store_switch(Wallet *wallet, const char *listen, const char *external
         return wallet_commit(wallet);
 }
 
+/* Every address of this machine is none that a provider could name. */
+static bool names_no_host(const char *address) {
+        return strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+}
+
 static int use_urls(Wallet *wallet, const char *external, const char *address) {
         char local[URL_SIZE];
         const char *urls[2];
@@ -379,7 +384,8 @@ static int use_urls(Wallet *wallet, const char *external, const char *address) {
         (void) snprintf(local, sizeof(local), "https://%s", address);
         if (external[0])
                 urls[n++] = external;
-        urls[n++] = local;
+        if (!names_no_host(address))
+                urls[n++] = local;
         return wallet_set_urls(wallet, urls, n);
 }
 
@@ -502,7 +508,7 @@ int method_gate_on(Call *call, void *userdata) {
                 return call_invalid(call, "listen");
         if (external && !gate_url_valid(external))
                 return call_refuse(call, "--external must be the https:// address under which providers reach the gate, without a path at its end, such as https://home.example:8443");
-        if (!external && (strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0))
+        if (!external && names_no_host(listen))
                 return call_refuse(call, "%s is every address of this machine and none that a provider could name. Say with --external how providers reach it, "
                                          "such as --external https://home.example:8443", listen);
         if (manager->gate)

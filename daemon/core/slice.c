@@ -59,19 +59,49 @@ static SliceDevice *device_of(Slice *slice, const Grant *grant, const RecordsSou
         return device;
 }
 
-static void note_gap(Slice *slice, const Record *record) {
-        int64_t gap_ms = record->utc_ms - slice->last_cgm_ms;
+static void add_gap(Slice *slice, int64_t gap_ms) {
+        if (gap_ms <= SLICE_GAP_MIN * INT64_C(60000))
+                return;
+        slice->n_gaps++;
+        slice->all_gaps_ms += gap_ms;
+        if (gap_ms > slice->longest_gap_ms)
+                slice->longest_gap_ms = gap_ms;
+}
+
+/* How long there was none before a reading: since the last, or since the window began. */
+static void note_reading(Slice *slice, const PolicyEffective *effective, const Record *record) {
+        int64_t gap_ms;
 
         if (record->kind != RECORD_CGM)
                 return;
-        if (slice->any_cgm && gap_ms > SLICE_GAP_MIN * INT64_C(60000)) {
-                slice->n_gaps++;
-                slice->all_gaps_ms += gap_ms;
-                if (gap_ms > slice->longest_gap_ms)
-                        slice->longest_gap_ms = gap_ms;
+        if (slice->any_cgm) {
+                gap_ms = record->utc_ms - slice->last_cgm_ms;
+        } else {
+                gap_ms = record->local_ms - effective->from_local_ms;
+                if (effective->since_utc_ms != INT64_MIN && record->utc_ms - effective->since_utc_ms < gap_ms)
+                        gap_ms = record->utc_ms - effective->since_utc_ms;
         }
+        add_gap(slice, gap_ms);
         slice->any_cgm = true;
         slice->last_cgm_ms = record->utc_ms;
+        slice->last_cgm_local_ms = record->local_ms;
+}
+
+/* How long there was none until the end of the window, which is not later than now; or in all of it. */
+static void note_end(Slice *slice, const PolicyEffective *effective, PolicyNow now) {
+        bool is_past = effective->to_local_ms <= now.local_ms;
+        int64_t end_ms = is_past ? effective->to_local_ms : now.local_ms, gap_ms;
+
+        if (!(effective->kinds & RECORD_KIND_BIT(RECORD_CGM)))
+                return;
+        if (slice->any_cgm) {
+                gap_ms = is_past ? end_ms - slice->last_cgm_local_ms : now.utc_ms - slice->last_cgm_ms;
+        } else {
+                gap_ms = end_ms - effective->from_local_ms;
+                if (effective->since_utc_ms != INT64_MIN && now.utc_ms - effective->since_utc_ms < gap_ms)
+                        gap_ms = now.utc_ms - effective->since_utc_ms;
+        }
+        add_gap(slice, gap_ms);
 }
 
 static int each_row(const Record *record, void *userdata) {
@@ -106,7 +136,7 @@ static int each_row(const Record *record, void *userdata) {
 
         if (known)
                 known->left = true;
-        note_gap(slice, &redacted->record);
+        note_reading(slice, rows->effective, &redacted->record);
         slice->n_rows++;
         return 0;
 }
@@ -126,7 +156,7 @@ static int put_line(Text *text, json_t *json) {
 }
 
 static int put_head(const Slice *slice, const Grant *grant, const PolicyEffective *effective, PolicyNow now, Text *text) {
-        char from[CIVIL_DATE_SIZE], to[CIVIL_DATE_SIZE], made[CIVIL_TIME_SIZE];
+        char from[CIVIL_DATE_SIZE], to[CIVIL_DATE_SIZE], made[CIVIL_TIME_SIZE], since[CIVIL_TIME_SIZE];
 
         if (slice->format == FRAME_GATE_CSV)
                 return serialise_csv_header(text, effective->kinds, false);
@@ -134,9 +164,10 @@ static int put_head(const Slice *slice, const Grant *grant, const PolicyEffectiv
         civil_date(from, (int32_t) (effective->from_local_ms / POLICY_DAY_MS));
         civil_date(to, (int32_t) (effective->to_local_ms / POLICY_DAY_MS - 1));
         civil_time(made, now.utc_ms / 1000);
-        return put_line(text, json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s}}", "slice",
+        civil_time(since, slice->asked.since_utc_ms / 1000);
+        return put_line(text, json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:o, s:s}}", "slice",
                                         "notice", SERIALISE_NOTICE, "made", made, "grant", grant->claims.jti,
-                                        "subject", grant->claims.subject, "from", from, "to", to,
+                                        "subject", grant->claims.subject, "from", from, "to", to, "since", slice->asked.has_since ? since : NULL,
                                         "kinds", grant_kinds_json(effective->kinds),
                                         "identity", grant_identity_name(effective->identity)));
 }
@@ -151,7 +182,7 @@ static json_t *devices_json(const Slice *slice, const PolicyEffective *effective
                 json_t *device, *other;
                 size_t k;
 
-                if (!known->left || !source)
+                if (!known->left || !source || (!*source->model && !has_serial))
                         continue;
                 device = json_pack("{s:s, s:s*}", "device", source->model, "serial", has_serial ? known->pseudonym : NULL);
                 json_array_foreach (devices, k, other)
@@ -218,6 +249,7 @@ int slice_next(Slice *slice, Records *records, const Grant *grant, PolicyNow now
         if (slice->cursor.ended && slice->format != FRAME_GATE_CSV) {
                 size_t n = text->n;
 
+                note_end(slice, &effective, now);
                 r = put_end(slice, &effective, records, text);
                 if (r < 0)
                         return r;

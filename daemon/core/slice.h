@@ -47,7 +47,7 @@ typedef struct Slice {
         size_t n_devices;
         bool more_devices; /* than have room above */
         bool any_cgm;
-        int64_t last_cgm_ms;
+        int64_t last_cgm_ms, last_cgm_local_ms;
         uint32_t n_gaps;
         int64_t longest_gap_ms, all_gaps_ms;
 } Slice;

@@ -440,6 +440,17 @@ static void parameters_only_narrow(void **state) {
         ok(text_append(&got.stream, "", 1));
         got.stream.n--;
         check_end(&got, 288);
+        assert_non_null(strstr(got.stream.bytes, "\"count\":0,"));
+        closed(w, &got, true);
+
+        /* a day without readings is a gap, as much of it as is over */
+        request.from_day = request.to_day = TODAY;
+        ask_resource(w, request, token, &got);
+        read_on(w, &got, SIZE_MAX);
+        ok(text_append(&got.stream, "", 1));
+        got.stream.n--;
+        check_end(&got, 0);
+        assert_non_null(strstr(got.stream.bytes, "\"count\":1,\"longest_minutes\":720,\"total_minutes\":720"));
         closed(w, &got, true);
 
         request = SLICE_REQUEST;
@@ -450,6 +461,8 @@ static void parameters_only_narrow(void **state) {
         ok(text_append(&got.stream, "", 1));
         got.stream.n--;
         check_end(&got, 12);
+        assert_non_null(strstr(got.stream.bytes, "\"since\":\"2022-04-17T21:00:00Z\""));
+        assert_non_null(strstr(got.stream.bytes, "\"count\":1,\"longest_minutes\":725,"));
         closed(w, &got, true);
         assert_int_equal(n_logged(w, "\"since_utc_ms\""), 1);
 }
