@@ -38,7 +38,7 @@ static int overwrite(int dir_fd, const char *name) {
 
 /* Files of these names, or that begin so: an interrupted write of ours. */
 static bool is_ours(const char *name, bool slots) {
-        static const char *const of_slots[] = { "slots", "slots.bak", NULL }, *const begin_of_slots[] = { ".slots-", NULL };
+        static const char *const of_slots[] = { "slots", "slots.bak", "rotation", NULL }, *const begin_of_slots[] = { ".slots-", ".rotation-", NULL };
         static const char *const of_rest[] = { "restored", NULL }, *const begin_of_rest[] = { "consent.db", "records.db", ".restore-", NULL };
         const char *const *names = slots ? of_slots : of_rest, *const *begins = slots ? begin_of_slots : begin_of_rest;
 

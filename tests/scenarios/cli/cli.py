@@ -39,7 +39,8 @@ class Terminal:
                                 self.text += os.read(self.fd, 4096).decode(errors='replace')
                         except OSError:
                                 raise AssertionError(f'ended without "{words}": {self.text!r}') from None
-                self.text = self.text.split(words, 1)[1]
+                before, self.text = self.text.split(words, 1)
+                return before
 
         def echoes(self):
                 return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
@@ -532,4 +533,5 @@ class Filled(unittest.TestCase):
                                 subprocess.run([program, '-n', script], check=True)
 
 
-unittest.main()
+if __name__ == '__main__':
+        unittest.main()
