@@ -21,31 +21,37 @@ mirror() {
 }
 
 tree=
-remove_tree() {
-        local status=$?
+at_end=() # removed then
+remove_trees() {
+        local status=$? dir
         trap - EXIT INT TERM
-        # a mount that was left behind must not be emptied
-        if [ -n "$tree" ] && ! grep -q " $tree" /proc/self/mounts; then rm -rf --one-file-system "$tree"; fi
+        for dir in "${at_end[@]}"; do
+                # a mount that was left behind must not be emptied
+                if ! grep -q " $dir" /proc/self/mounts; then rm -rf --one-file-system "$dir"; fi
+        done
         exit $status
 }
+trap remove_trees EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-# make_tree: sets $tree
+# make_tree [SUITE]: sets $tree
 make_tree() {
+        local suite=${1:-$suite}
         local bare=$cache/$suite-minbase.tar
         if [ ! -f "$bare" ]; then
                 echo "making a bare $suite from $(mirror)"
                 mkdir -p "$cache"
                 tree=$(mktemp -d /var/tmp/carewallet-tree.XXXXXX)
+                at_end+=("$tree")
                 debootstrap --variant=minbase "$suite" "$tree" "$(mirror)" >"$cache/debootstrap.log" 2>&1 ||
                         { tail -n 20 "$cache/debootstrap.log" >&2; exit 1; }
                 tar -C "$tree" -cf "$bare.new" .
                 mv "$bare.new" "$bare"
                 rm -rf --one-file-system "$tree"
         fi
-        tree=$(mktemp -d /var/tmp/carewallet-tree.XXXXXX)
-        trap remove_tree EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM
+        tree=$(mktemp -d "/var/tmp/carewallet-$suite.XXXXXX")
+        at_end+=("$tree")
         tar -C "$tree" -xf "$bare"
         git clone -q --no-local "$root" "$tree/root/carewallet"
 }
