@@ -53,6 +53,7 @@ make_tree() {
         tree=$(mktemp -d "/var/tmp/carewallet-$suite.XXXXXX")
         at_end+=("$tree")
         tar -C "$tree" -xf "$bare"
+        chmod 0755 "$tree" # its root, which mktemp made for root alone
         git clone -q --no-local "$root" "$tree/root/carewallet"
 }
 
