@@ -66,11 +66,17 @@ static long status_number(const char *status, const char *name) {
         return line && (line == status || line[-1] == '\n') ? strtol(line + strlen(name), NULL, 10) : -1;
 }
 
+static bool has_swap(void) {
+        static char swaps[FILE_MAX];
+
+        return read_file("/proc/swaps", swaps) && strchr(swaps, '\n') && strchr(swaps, '\n')[1] != '\0'; /* a headline, and a line each */
+}
+
 static void look_at_process(Findings *findings, int64_t pid) {
-        static char status[FILE_MAX], swaps[FILE_MAX], cgroup[FILE_MAX];
+        static char status[FILE_MAX], cgroup[FILE_MAX];
         char path[512], limit[FILE_MAX];
         const char *unit = NULL, *group;
-        bool has_swap, is_kept;
+        bool is_kept;
 
         (void) snprintf(path, sizeof(path), "/proc/%" PRId64 "/status", pid);
         if (!read_file(path, status))
@@ -92,10 +98,9 @@ static void look_at_process(Findings *findings, int64_t pid) {
                 found(findings, FINDING_WARNING, "service", "systemctl --user enable --now carewalletd.socket (carewallet(1), FILES)",
                       "it was started by hand: nothing starts it again, and none of the units' protections holds");
 
-        has_swap = read_file("/proc/swaps", swaps) && strchr(swaps, '\n') && strchr(swaps, '\n')[1] != '\0';
         group = strncmp(cgroup, "0::", 3) == 0 ? cgroup + 3 : NULL;
         is_kept = unit && group && snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.swap.max", group) < (int) sizeof(path) && read_file(path, limit) && strcmp(limit, "0\n") == 0;
-        if (is_kept || !has_swap)
+        if (is_kept || !has_swap())
                 found(findings, FINDING_GOOD, "swap", NULL, is_kept ? "its memory is never written to swap" : "there is none");
         else
                 found(findings, FINDING_WARNING, "swap", "Encrypt the swap, or run carewalletd as the service that comes with it.",
@@ -124,7 +129,7 @@ static void look_at_daemon(Findings *findings, const json_t *status) {
         if (message_bool(status, "memoryLocked"))
                 found(findings, FINDING_GOOD, "memory", NULL, "keys are held in memory that is never written to swap");
         else
-                found(findings, FINDING_BAD, "memory", "Raise the limit of locked memory: LimitMEMLOCK=8M in the unit, or ulimit -l.", "keys can't be locked into memory and could be written to swap");
+                found(findings, has_swap() ? FINDING_BAD : FINDING_WARNING, "memory", "Raise the limit of locked memory: LimitMEMLOCK=8M in the unit, or ulimit -l.", "keys can't be locked into memory and could be written to swap");
         if (landlock > 0)
                 found(findings, FINDING_GOOD, "landlock", NULL, "the kernel keeps its processes to their own files (Landlock, version %" PRId64 ")", landlock);
         else

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from varlink import Varlink
-from wallet import LOCKED, PASSPHRASE_NEEDED, REFUSED, USAGE, Wallet, generate
+from wallet import LOCKED, PASSPHRASE_NEEDED, REFUSED, USAGE, Wallet, generate, is_alive, wait_for
 
 
 class Destroy(unittest.TestCase):
@@ -38,7 +38,7 @@ class Destroy(unittest.TestCase):
                         self.assertEqual(v.call('Destroy', {'walletId': 'AAAA'})['error'], 'org.carewallet.Refused')
                 self.assertFalse(w.is_locked())
                 w.cli('destroy', '--yes')
-                self.assertFalse(os.path.exists(f'/proc/{core}'))
+                wait_for(lambda: not is_alive(core), what='the core ends')
                 self.assert_gone()
                 self.assertFalse(w.json('status')['initialized'])
                 w.init()  # and there is room for another
