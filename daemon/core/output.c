@@ -18,6 +18,7 @@ struct Output {
 };
 
 enum {
+        PIPE_SIZE = 1024 * 1024, /* bytes; a request, best effort: as much as an unprivileged process may have */
         STALL_US = 60 * 1000 * 1000, /* a reader that takes nothing for so long is gone */
 };
 
@@ -92,6 +93,7 @@ int output_start(Output **ret, sd_event *event, OutputMore more, OutputDone done
                 return -errno;
         }
         output->fd = pair[1];
+        (void) fcntl(output->fd, F_SETPIPE_SZ, PIPE_SIZE);
         output->more = more;
         output->done = done;
         output->userdata = userdata;

@@ -6,7 +6,7 @@
 
 enum {
         SEEN_MAX = 4000, /* rows looked at in one step: about 3 ms */
-        ROWS_MAX = 500,  /* rows deleted in one step: about 3 ms */
+        ROWS_MAX = 250,  /* rows deleted in one step: about 3 ms */
 };
 
 typedef struct Row {
