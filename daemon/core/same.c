@@ -112,8 +112,9 @@ bool same_adds_nothing(const Record *now, const Record *more) {
         /* a value that the patient has let out of quarantine is not put back by another export of it */
         if (((now->flags ^ more->flags) & ~(times | RECORD_QUARANTINED)) || (now->flags & ~more->flags & RECORD_QUARANTINED) || adds_payload(now, more))
                 return false;
-        if (now->unit == more->unit)
-                return now->value_milli == more->value_milli;
+        if (now->unit == more->unit) /* an export may print fewer digits of the same glucose */
+                return now->value_milli == more->value_milli || (is_glucose(now->unit) && more->decimals < now->decimals &&
+                                                                 llabs(now->value_milli - more->value_milli) <= half_digit(more->decimals));
         if (!is_glucose(now->unit) || !is_glucose(more->unit))
                 return false;
         if (!(now->flags & RECORD_HAS_VALUE))

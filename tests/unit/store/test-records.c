@@ -321,6 +321,26 @@ static void one_glucose_in_two_units_is_no_correction(void **state) {
         }
 }
 
+static void fewer_digits_of_one_glucose_add_nothing(void **state) {
+        static const struct {
+                int32_t value_milli;
+                uint8_t decimals;
+                bool adds;
+        } said[] = { { 16540, 2, true }, { 16500, 1, false }, { 17000, 0, false }, { 16540, 2, false }, { 16600, 1, true }, { 16550, 2, true } };
+        cleanup(records_closep) Records *records = open_records(*state);
+
+        for (size_t i = 0; i < N_ELEMENTS(said); i++) {
+                Record row = cgm(0, 0);
+                RecordsCounts counts;
+
+                row.unit = RECORD_UNIT_MMOL_L;
+                row.value_milli = said[i].value_milli;
+                row.decimals = said[i].decimals;
+                counts = import_rows(records, &row, 1);
+                assert_int_equal(counts.n_duplicates[RECORD_CGM], !said[i].adds);
+        }
+}
+
 static void what_a_spreadsheet_program_spoilt_adds_nothing(void **state) {
         static const struct {
                 FieldId field;
@@ -818,6 +838,7 @@ int main(void) {
                 in_folder(a_correction_is_shown_and_counted_once),
                 in_folder(an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing),
                 in_folder(one_glucose_in_two_units_is_no_correction),
+                in_folder(fewer_digits_of_one_glucose_add_nothing),
                 in_folder(what_a_spreadsheet_program_spoilt_adds_nothing),
                 in_folder(zones_are_asked_when_records_are_read),
                 in_folder(within_an_import_the_later_row_counts),
