@@ -9,12 +9,14 @@
 #include <time.h>
 
 enum {
+        AUTOMATIC,
         DEVICE,
         SERIAL,
         SAVE_TRACE,
 };
 
 static const Option options[] = {
+        [AUTOMATIC] = {"automatic", "WHEN", "on: read the pump of the last time whenever a device is plugged in, without a question; off; now: what the service does", "on off now"},
         [DEVICE] = {"device", "NODE", "the device to read, where several are plugged in: a node that carewallet devices names", NULL},
         [SERIAL] = {"serial", "NNNNNN", "the pump's serial number, six digits on its back; the one of the last time when not given", NULL},
         [SAVE_TRACE] = {"save-trace", "FILE", "write what went over the cable to FILE, with other serial numbers, to show it to who helps you", NULL},
@@ -158,6 +160,29 @@ static int ask(Cli *cli, const int *fds, size_t n_fds, int signal_fd, Reply *ret
         return r;
 }
 
+static int automatic(Cli *cli, const char *when) {
+        cleanup(reply_done) Reply reply = {0};
+        cleanup(close_fdp) int device_fd = -1;
+        bool is_on = strcmp(when, "on") == 0;
+        int r;
+
+        if (strcmp(when, "now") == 0) {
+                r = open_device(cli, &device_fd);
+                return r != 0 ? r : cli_call(cli, "PullAutomatic", json_pack("{s:i}", "deviceFd", 0), false, &device_fd, 1, &reply);
+        }
+        if (!is_on && strcmp(when, "off") != 0)
+                return cli_usage(cli, "--automatic is on, off or now.");
+        r = cli_call(cli, "SetAutomaticPull", json_pack("{s:b}", "on", (int) is_on), false, NULL, 0, &reply);
+        if (r != 0 || cli->json)
+                return r != 0 ? r : cli_print_json(cli, reply.parameters);
+        if (is_on)
+                output_say(stdout, 0, "Pump %s is read whenever its stick is plugged in and the wallet is unlocked. carewallet imports shows what came of it.",
+                           message_text(reply.parameters, "serial", "?"));
+        else
+                puts("No pump is read by itself.");
+        return EXIT_DONE;
+}
+
 static int run(Cli *cli) {
         cleanup(close_fdp) int device_fd = -1, trace_fd = -1, signal_fd = -1;
         const char *serial = cli_option(cli, SERIAL);
@@ -166,6 +191,8 @@ static int run(Cli *cli) {
         sigset_t interrupt;
         int r;
 
+        if (cli_option(cli, AUTOMATIC))
+                return automatic(cli, cli_option(cli, AUTOMATIC));
         if (serial && (strlen(serial) != 6 || strspn(serial, "0123456789") != 6))
                 return cli_usage(cli, "A pump's serial number has six digits; it is on its back.");
         r = open_device(cli, &device_fd);

@@ -23,7 +23,7 @@ struct Importer {
         char serial[16];     /* of the pump; "" for a file */
         FrameUsbPump *pump; /* of a device: what is known of it, NULL until the worker has said it */
         char name[256];
-        bool begun, is_stopping;
+        bool begun, is_stopping, is_quiet;
         Record batch[RECORDS_BATCH_MAX];
         size_t n_batch;
         uint8_t arena[ARENA_SIZE];
@@ -307,6 +307,11 @@ static int finish(Importer *importer, const FrameImportEnd *end) {
                 json_decref(entry);
         if (r != 0)
                 (void) json_array_append_new(json_object_get(report, "notes"), json_string("The records are stored, but the disk was too full to write the import into the log."));
+        if (importer->is_quiet) {
+                json_decref(report);
+                (void) importer_free(importer);
+                return call_reply(call, NULL);
+        }
         (void) importer_free(importer);
         return call_reply(call, json_pack("{s:o}", "report", report));
 }
@@ -396,6 +401,7 @@ int importer_start(Manager *manager, Call *call, const ImporterConfig *config) {
                 return -ENOMEM;
         importer->manager = manager;
         importer->call = call;
+        importer->is_quiet = config->is_quiet;
         if (config->serial)
                 (void) snprintf(importer->serial, sizeof(importer->serial), "%s", config->serial);
         (void) text_clean(importer->name, sizeof(importer->name), config->name, strlen(config->name));

@@ -11,6 +11,7 @@ typedef struct ImporterConfig {
         const int *fds;   /* borrowed: the file; or the device's node and, perhaps, a file for a trace */
         size_t n_fds;
         const char *serial; /* of the pump that is to be read; NULL for a file */
+        bool is_quiet; /* the answer is only that it is done: who asked may not read */
         int (*put_request)(FrameBuffer *out, const void *request);
         const void *request; /* borrowed; none of these is used after importer_start() */
 } ImporterConfig;

@@ -141,6 +141,8 @@ int method_rotate_key(Call *call, void *userdata);
 int method_remove_key(Call *call, void *userdata);
 int method_import(Call *call, void *userdata);
 int method_pull(Call *call, void *userdata);
+int method_pull_automatic(Call *call, void *userdata);
+int method_set_automatic_pull(Call *call, void *userdata);
 int method_stop_pull(Call *call, void *userdata);
 int method_imports(Call *call, void *userdata);
 int method_import_rejected(Call *call, void *userdata);

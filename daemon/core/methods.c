@@ -41,6 +41,7 @@ const Method methods[] = {
           "revoked: int, streamsCut: int, bytesHandedOut: int, durable: bool, spooled: bool, fetched: []object", "End everything that a provider has, or all have",
           method_revoke },
         { "Witness", METHOD_OPEN, "checkpoint: string", "wentBack: bool", "Show a checkpoint that was kept: a wallet that is behind it suspends all grants", method_witness },
+        { "PullAutomatic", METHOD_OPEN, "deviceFd: int", "", "Read the pump for which the patient has asked that", method_pull_automatic },
         { "StopPull", METHOD_OPEN, "", "stopped: bool", "Stop reading a device; what was read is kept", method_stop_pull },
         { "GateOff", METHOD_OPEN, "", "", "Stop answering providers", method_gate_off },
         { "Show", METHOD_READING, "kinds: []string, from: ?string, to: ?string, format: string", "outputFd: ?int, complete: ?bool, rows: ?int",
@@ -62,6 +63,7 @@ const Method methods[] = {
         { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
         { "Import", METHOD_READING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
         { "Pull", METHOD_READING, "deviceFd: int, serial: ?string, traceFd: ?int", "progress: ?object, report: ?object", "Read a pump by USB", method_pull },
+        { "SetAutomaticPull", METHOD_WIDENING, "on: bool", "serial: ?string", "Read the pump of the last time whenever a device is plugged in", method_set_automatic_pull },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },
         { "Grant", METHOD_WIDENING,
           "provider: string, preset: string, forS: ?int, lastDays: ?int, from: ?string, to: ?string, newer: ?bool, detail: ?string, kinds: ?[]string, identity: ?string, "

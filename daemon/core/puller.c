@@ -12,6 +12,7 @@ enum {
 };
 
 #define SETTING_PUMP "pump" /* the serial number of the one that was read last */
+#define SETTING_AUTOMATIC "automatic-pull" /* that of the one that is read without a question when a device is plugged in */
 
 /* A setting for each pump: u32 the last import when it was read, then the hashes. FORMAT.md, "settings". */
 static void setting_name(char ret[static 32], const char *serial) {
@@ -77,54 +78,115 @@ static bool is_serial(const char *text) {
         return strlen(text) == SERIAL_DIGITS && strspn(text, "0123456789") == SERIAL_DIGITS;
 }
 
-/* The one that is asked for, or that of the last time. Return: 0; > 0 when there is none; negative errno. */
-static int get_serial(Wallet *wallet, const char *asked, FrameUsbRequest *request) {
+/* A serial number that is kept. Return: 0; CONSENT_E_NOT_FOUND; negative errno. */
+static int kept_serial(Wallet *wallet, const char *setting, char ret[static SERIAL_DIGITS + 1]) {
         cleanup(freep) char *value = NULL;
         size_t n;
         int r;
 
-        if (!asked) {
-                r = consent_setting_get(wallet->consent, SETTING_PUMP, &value, &n);
-                if (r != 0)
-                        return r == CONSENT_E_NOT_FOUND ? r : fold(r);
-                asked = value;
-        }
-        memcpy(request->serial, asked, SERIAL_DIGITS + 1);
+        r = consent_setting_get(wallet->consent, setting, &value, &n);
+        if (r != 0)
+                return r == CONSENT_E_NOT_FOUND ? r : fold(r);
+        if (!is_serial(value))
+                return CONSENT_E_NOT_FOUND;
+        memcpy(ret, value, SERIAL_DIGITS + 1);
         return 0;
 }
 
-int method_pull(Call *call, void *userdata) {
+static int begin(Call *call, Manager *manager, FrameUsbRequest *request, bool is_quiet) {
         cleanup(close_fdp) int device_fd = -1, trace_fd = -1;
-        const char *serial = call_string(call, "serial");
-        FrameUsbRequest request = { .version = FRAME_VERSION };
-        Manager *manager = userdata;
         Wallet *wallet = manager->wallet;
         char name[32];
         int r;
 
-        if (manager_is_storing(manager))
-                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
-        if (serial && !is_serial(serial))
-                return call_invalid(call, "serial");
-        r = get_serial(wallet, serial, &request);
-        if (r < 0)
-                return r;
-        if (r > 0)
-                return call_refuse(call, "Which pump? Give its serial number the first time: --serial and the six digits on its back.");
-        request.now_utc_ms = wallet_now(wallet).utc_ms;
-        memcpy(request.zones, wallet->zones_spec, sizeof(request.zones));
-        r = recall(wallet, &request);
+        request->version = FRAME_VERSION;
+        request->now_utc_ms = wallet_now(wallet).utc_ms;
+        memcpy(request->zones, wallet->zones_spec, sizeof(request->zones));
+        r = recall(wallet, request);
         if (r < 0)
                 return r;
 
         device_fd = call_take_fd(call, "deviceFd");
         trace_fd = call_take_fd(call, "traceFd");
-        request.has_trace = trace_fd >= 0;
-        (void) snprintf(name, sizeof(name), "pump %s", request.serial);
+        request->has_trace = trace_fd >= 0;
+        (void) snprintf(name, sizeof(name), "pump %s", request->serial);
         return importer_start(manager, call, &(ImporterConfig){
-                .name = name, .fds = (const int[]){ device_fd, trace_fd }, .n_fds = trace_fd >= 0 ? 2 : 1, .serial = request.serial,
-                .put_request = put_request, .request = &request,
+                .name = name, .fds = (const int[]){ device_fd, trace_fd }, .n_fds = trace_fd >= 0 ? 2 : 1, .serial = request->serial,
+                .is_quiet = is_quiet, .put_request = put_request, .request = request,
         });
+}
+
+static bool is_busy(const Manager *manager) {
+        return manager->importer || manager->undoing;
+}
+
+static int busy(Call *call) {
+        return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
+}
+
+int method_pull(Call *call, void *userdata) {
+        const char *serial = call_string(call, "serial");
+        FrameUsbRequest request = { 0 };
+        Manager *manager = userdata;
+        int r;
+
+        if (is_busy(manager))
+                return busy(call);
+        if (serial && !is_serial(serial))
+                return call_invalid(call, "serial");
+        if (serial)
+                memcpy(request.serial, serial, SERIAL_DIGITS + 1);
+        else {
+                r = kept_serial(manager->wallet, SETTING_PUMP, request.serial);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        return call_refuse(call, "Which pump? Give its serial number the first time: --serial and the six digits on its back.");
+        }
+        return begin(call, manager, &request, false);
+}
+
+/* Without a question: the patient has answered it, for this pump. So nothing is told but that it is done. */
+int method_pull_automatic(Call *call, void *userdata) {
+        FrameUsbRequest request = { 0 };
+        Manager *manager = userdata;
+        int r;
+
+        if (!manager->wallet)
+                return call_error(call, manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized", NULL);
+        if (is_busy(manager))
+                return busy(call);
+        r = kept_serial(manager->wallet, SETTING_AUTOMATIC, request.serial);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return call_refuse(call, "No pump is to be read when a device is plugged in. To have that: carewallet pull --automatic on");
+        return begin(call, manager, &request, true);
+}
+
+int method_set_automatic_pull(Call *call, void *userdata) {
+        char serial[SERIAL_DIGITS + 1] = "";
+        bool is_on = call_bool(call, "on", false);
+        Manager *manager = userdata;
+        Wallet *wallet = manager->wallet;
+        int r;
+
+        r = is_on ? kept_serial(wallet, SETTING_PUMP, serial) : 0;
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return call_refuse(call, "Read the pump once first: carewallet pull --serial and the six digits on its back. Then ask for this again.");
+        r = wallet_begin(wallet);
+        if (r == 0)
+                r = is_on ? consent_setting_put(wallet->consent, SETTING_AUTOMATIC, serial, SERIAL_DIGITS)
+                          : consent_setting_forget(wallet->consent, SETTING_AUTOMATIC, SETTING_AUTOMATIC "!");
+        if (r == 0)
+                r = wallet_commit(wallet);
+        if (r != 0) {
+                wallet_rollback(wallet);
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "Nothing was changed: the disk is full or cannot be written."));
+        }
+        return call_reply(call, is_on ? json_pack("{s:s}", "serial", serial) : NULL);
 }
 
 int method_stop_pull(Call *call, void *userdata) {

@@ -81,7 +81,8 @@ class Devices(unittest.TestCase):
                         rules = [line for line in f.read().splitlines() if line and not line.startswith('#')]
                 self.assertEqual({line.split('"')[1] for line in rules if line.startswith('ATTR{idVendor}')}, {'0a21', '1a79'})
                 set_by = [line for line in rules if 'TAG+=' in line or 'ENV{ID_' in line]
-                self.assertEqual(len(set_by), 1)
+                self.assertEqual(len(set_by), 2)
+                self.assertIn('"carewallet-pull.service"', set_by[1])
                 for word in ('TAG+="uaccess"', 'ENV{ID_MM_DEVICE_IGNORE}="1"', 'ENV{ID_MTP_DEVICE_IGNORE}="1"'):
                         self.assertIn(word, set_by[0])
                 if shutil.which('udevadm') and subprocess.run(['udevadm', 'verify', '--help'], capture_output=True).returncode == 0:

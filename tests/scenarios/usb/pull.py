@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, '..', '..', 'lib'))
 sys.path.insert(0, os.path.join(HERE, '..', '..', 'unit', 'usb'))
 import compare  # noqa: E402
 import usb  # noqa: E402
-from wallet import DONE, LOCKED, PARTLY, REFUSED, SHARED, USAGE, Wallet, wait_for  # noqa: E402
+from wallet import DONE, LOCKED, PARTLY, PASSPHRASE_NEEDED, REFUSED, SHARED, USAGE, Wallet, wait_for  # noqa: E402
 
 PAGES = [usb.page([usb.bolus(20 - i, 7 + j // 60, j % 60, 0, 40 + j) for j in range(70 if i else 12)]) for i in range(4)]
 N_BOLUSES = 3 * 70 + 12
@@ -131,6 +131,24 @@ class Synthetic(Pulls):
                 self.w.cli('import', trace, '--serial', '345192', code=None)
                 self.assertEqual([line for line in self.content() if '"kind":"bolus"' in line], boluses)
                 self.end()
+
+        def test_a_pump_is_read_without_a_question_only_where_the_patient_said_so(self):
+                def now(code):
+                        return self.w.cli('pull', '--automatic', 'now', '--device', self.stick.node, code=code, start_new_session=True)
+
+                self.assertIn('once first', self.w.cli('pull', '--automatic', 'on', code=REFUSED).err)
+                self.pull()
+                self.assertIn('--automatic on', now(REFUSED).err)
+                self.assertIn('345192', self.w.cli('pull', '--automatic', 'on').out)
+                self.stick.set_pages([usb.page([usb.bolus(22, 8, 0, 0, 77)])] + PAGES)
+                self.w.cli('pull', '--device', self.stick.node, code=PASSPHRASE_NEEDED, start_new_session=True)
+                self.assertEqual(now(DONE).out, '')
+                self.assertEqual(len(self.content()), N_RECORDS + 1)
+                self.w.cli('pull', '--automatic', 'off')
+                now(REFUSED)
+                self.w.cli('pull', '--automatic', 'perhaps', code=USAGE)
+                self.w.lock()
+                now(LOCKED)
 
         def test_ctrl_c_stops_leaves_the_radio_off_and_keeps_what_was_read(self):
                 self.stick.set_pages(PAGES + [usb.page([usb.bolus(1 + i // 2, 12 + i % 2, m, 0, 5) for m in range(60)]) for i in range(28)])
