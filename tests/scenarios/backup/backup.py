@@ -182,20 +182,25 @@ class Backup(unittest.TestCase):
                         self.assertEqual({n: os.stat(os.path.join(other.state, n)).st_mtime_ns for n in os.listdir(other.state)}, before)
 
         def test_one_backup_at_a_time_and_a_reader_that_goes_away_ends_it(self):
-                fifo = self.w.path('fifo')
-                os.mkfifo(fifo)
-                fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-                process = self.w.start_cli('backup', fifo)
-                try:
-                        self.assertTrue(select.select([fd], [], [], 10)[0])
-                        self.assertIn('busy', self.w.cli('backup', self.w.path('second'), code=REFUSED).err)
-                        self.assertFalse(os.path.exists(self.w.path('second')))
-                finally:
-                        process.kill()
-                        process.communicate()
-                        os.close(fd)
-                wait_for(lambda: self.w.cli('backup', self.w.path('third'), '--replace', code=None).code == 0, what='the hold ends')
-                self.w.cli('backup', 'verify', self.w.path('third'))
+                with Wallet() as w:
+                        w.init()
+                        generate(w.path('a.csv'), '--days', 120, '--end', '2026-03-20')  # more than the pipes take
+                        w.cli('import', w.path('a.csv'))
+                        fifo = w.path('fifo')
+                        os.mkfifo(fifo)
+                        fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+                        process = w.start_cli('backup', fifo)
+                        try:
+                                self.assertTrue(select.select([fd], [], [], 20)[0])
+                                self.assertIn('busy', w.cli('backup', w.path('second'), code=REFUSED).err)
+                                self.assertIn('busy', w.cli('forget', '--from', '2026-03-01', '--to', '2026-03-02', '--yes', code=REFUSED).err)
+                                self.assertFalse(os.path.exists(w.path('second')))
+                        finally:
+                                process.kill()
+                                process.communicate()
+                                os.close(fd)
+                        wait_for(lambda: w.cli('backup', w.path('third'), '--replace', code=None).code == 0, what='the hold ends')
+                        w.cli('backup', 'verify', w.path('third'))
 
         def test_killed_in_the_middle_it_leaves_no_file(self):
                 for sig in signal.SIGINT, signal.SIGTERM:
