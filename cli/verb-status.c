@@ -109,6 +109,8 @@ static void print_warnings(const json_t *status) {
                          (int) n_altered, n_altered == 1 ? "" : "s", n_altered == 1 ? "s" : "", n_altered == 1 ? "s" : "");
         if (json_is_false(json_object_get(status, "memoryLocked")))
                 cli_warn("the daemon's memory can't be locked: keys could be written to swap. Raise its memory lock limit (LimitMEMLOCK=).");
+        if (message_int(status, "codesLeft", 99) < 3)
+                cli_warn("%d one-time codes are left for when your phone is not at hand. Make new ones: carewallet totp codes", (int) message_int(status, "codesLeft", 0));
         if (message_bool(status, "clockBehind"))
                 cli_warn("this machine's clock is earlier than it has been, so nothing is served. Set it right; if it was wrong before: "
                          "carewallet clock accept");
