@@ -320,6 +320,29 @@ static void the_first_second_of_a_page_waits_for_the_page_before_it(void **state
         }
 }
 
+static void an_estimate_says_what_it_still_counted(void **state) {
+        static const uint8_t records[] = {
+                0x5b, 0x64, TIME, 0x32, 0x50, 0x00, 0x64, 0x28, 0x5a, 0x00, 0x00, 0x28, 0x00, 0x00, 0x00, 0x00, 0x28, 0x78,
+                0x5c, 0x08, 0x2c, 0x8f, 0x45, 0x40, 0x4e, 0x54, /* 7.5 U 143 minutes ago, and 1.6 U 334 minutes ago */
+                BOLUS(40),
+        };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+        const Field *field = NULL;
+
+        (void) state;
+        make(page, records, sizeof(records));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_rejected, 0);
+        for (size_t i = 0; i != seen.n_records && !field; i++)
+                if (seen.records[i].kind == RECORD_WIZARD)
+                        field = find(&seen.records[i], FIELD_EXTRA);
+        assert_non_null(field);
+        assert_int_equal(field->n_text, 59);
+        assert_memory_equal(field->text, "unabsorbed 0=7.500 U, 143 min\tunabsorbed 1=1.600 U, 334 min", field->n_text);
+}
+
 static void what_is_not_a_whole_page_is_refused_with_a_reason(void **state) {
         uint8_t page[PARADIGM_PAGE_SIZE + 1] = { 0 };
         Pump *pump = begin("723");
@@ -483,6 +506,7 @@ int main(void) {
                 cmocka_unit_test(a_page_that_was_read_twice_counts_once),
                 cmocka_unit_test(a_known_page_gives_nothing_but_tells_records_apart),
                 cmocka_unit_test(the_first_second_of_a_page_waits_for_the_page_before_it),
+                cmocka_unit_test(an_estimate_says_what_it_still_counted),
                 cmocka_unit_test(what_is_not_a_whole_page_is_refused_with_a_reason),
                 cmocka_unit_test(records_from_before_the_clock_was_set_are_marked),
                 cmocka_unit_test(a_correction_below_zero_is_negative),
