@@ -35,6 +35,7 @@ const Option cli_common_options[] = {
 
 enum {
         LOOK_TIMEOUT_S = 5,
+        RECONNECTS = 50, /* every 100 ms, while a fresh core starts */
         LONG_WAIT_MS = 10000,
         STEPS = 3, /* passphrase, code, and the call itself */
         TRIES = 3, /* at the prompt */
@@ -229,6 +230,17 @@ int cli_try_connect(Cli *cli) {
         if (cli->client)
                 return 0;
         return client_connect(&cli->client, cli->socket);
+}
+
+int cli_reconnect(Cli *cli) {
+        int r = -1;
+
+        for (unsigned i = 0; r != 0 && i < RECONNECTS; i++) {
+                cli->client = client_free(cli->client);
+                (void) usleep(100 * 1000);
+                r = cli_try_connect(cli);
+        }
+        return r == 0 ? 0 : cli_connect(cli);
 }
 
 int cli_connect(Cli *cli) {

@@ -53,7 +53,7 @@ extern const Option cli_common_options[];
 
 extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_completion, verb_destroy, verb_devices, verb_doctor, verb_export, verb_forget, verb_gate_off, verb_gate_on, verb_grant, verb_grants, verb_help, verb_import,
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_pull, verb_quarantine_drop, verb_quarantine_list, verb_quarantine_release, verb_restore, verb_resume, verb_revoke, verb_show,
-        verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_wallets;
+        verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_upgrade_cipher, verb_wallets;
 extern const Verb verb_totp_codes, verb_totp_enrol, verb_totp_remove;
 extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove, verb_key_rotate;
 
@@ -89,6 +89,8 @@ void cli_warn(const char *format, ...) printf_like(1, 2);
 
 /** cli_connect() - once; fills the memory */
 must_check int cli_connect(Cli *cli);
+/** cli_reconnect() - to the fresh core that takes the place of one that has ended */
+must_check int cli_reconnect(Cli *cli);
 /** cli_try_connect() - the same without a word: what client_connect() returned */
 must_check int cli_try_connect(Cli *cli);
 

@@ -20,6 +20,7 @@ static const Verb *const verbs[] = {
         &verb_status,
         &verb_wallets,
         &verb_doctor,
+        &verb_upgrade_cipher,
         &verb_timezone,
         &verb_timezone_add,
         &verb_timezone_remove,

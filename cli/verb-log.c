@@ -201,6 +201,8 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you opened the gate at %s%s%s", message_text(entry, "listen", "?"), external[0] ? ", reached by " : "", external);
         else if (strcmp(type, "keys-rotated") == 0)
                 fprintf(file, "everything was to be written anew under a new key: %s", message_text(entry, "state", "?"));
+        else if (strcmp(type, "cipher-upgraded") == 0)
+                fprintf(file, "everything was to be written anew in the format of SQLCipher 4: %s", message_text(entry, "state", "?"));
         else if (find_words(keys, type))
                 fprintf(file, "the key \"%s\" %s", message_text(entry, "label", "?"), find_words(keys, type));
         else if (find_words(plain, type))

@@ -11,8 +11,6 @@ enum {
         OUT,
         PDF,
         END_GRANTS,
-
-        RECONNECTS = 50, /* every 100 ms, while a fresh core starts */
 };
 
 static const Option options[] = {
@@ -42,18 +40,6 @@ static int end_grants(Cli *cli) {
         if (r == 0 && !message_bool(reply.parameters, "durable"))
                 r = cli_fail(cli, EXIT_REFUSED, "The grants are ended, but that could not be written to the disk, so the keys are as they were. Make room and try again.");
         return r;
-}
-
-/* The core that had the old key has ended. */
-static int reconnect(Cli *cli) {
-        int r = -1;
-
-        for (unsigned i = 0; r != 0 && i < RECONNECTS; i++) {
-                cli->client = client_free(cli->client);
-                (void) usleep(100 * 1000);
-                r = cli_try_connect(cli);
-        }
-        return r == 0 ? 0 : cli_connect(cli);
 }
 
 static int run(Cli *cli) {
@@ -88,7 +74,7 @@ static int run(Cli *cli) {
         fds[1] = new_fd;
         r = cli_call(cli, "RotateKey", json_incref(parameters), false, fds, 2, &planned);
         if (r == 0)
-                r = reconnect(cli);
+                r = cli_reconnect(cli);
         if (r == 0)
                 r = cli_unlock(cli, json_pack("{s:i}", "secretFd", 0), secret_fd, &reply);
         if (r == 0 && reply.error)

@@ -17,6 +17,7 @@ enum {
 
 struct Db {
         sqlite3 *handle;
+        unsigned cipher; /* version of the file's format: 3 or 4 */
         unsigned n_wal_pages;
         bool is_held;
 };
@@ -188,10 +189,20 @@ static int set_number(Db *db, const char *name, long value) {
         return set(db, name, text);
 }
 
-/* Version 3 of the format, which 3.4.1 and 4.x both read and write; in no other order do both find the same pages. */
-static int set_format(Db *db) {
+bool db_has_cipher_4(void) {
+        return sqlite3_libversion_number() >= 3025000; /* SQLCipher 4.0.0 came on SQLite 3.25.2, 3.4.2 on 3.20.1 */
+}
+
+/*
+ * Version 3 of the format, which 3.4.1 and 4.x both read and write; in no other order do both find the same pages. Version 4 is
+ * what the patient may choose where all machines have 4.x.
+ */
+static int set_format(Db *db, unsigned cipher) {
         char text[64];
         int r;
+
+        if (cipher > 3 && !db_has_cipher_4())
+                return DB_E_SETTING;
 
         r = read_setting(db, "cipher_version", text, sizeof(text));
         if (r)
@@ -199,13 +210,15 @@ static int set_format(Db *db) {
         if (text[0] < '3' || text[0] > '9')
                 return DB_E_SETTING; /* plain SQLite answers nothing */
         if (text[0] > '3') {
-                r = db_execute(db, "PRAGMA cipher_log_level=NONE; PRAGMA cipher_compatibility=3"); /* it would write to stderr */
+                r = db_execute(db, "PRAGMA cipher_log_level=NONE"); /* it would write to stderr */
+                if (!r)
+                        r = db_execute(db, cipher == 3 ? "PRAGMA cipher_compatibility=3" : "PRAGMA cipher_compatibility=4");
                 if (r)
                         return r;
                 r = read_setting(db, "cipher_hmac_algorithm", text, sizeof(text)); /* it cannot be read back itself */
                 if (r)
                         return r;
-                if (strcmp(text, "HMAC_SHA1") != 0)
+                if (strcmp(text, cipher == 3 ? "HMAC_SHA1" : "HMAC_SHA512") != 0)
                         return DB_E_SETTING;
         }
         return set_number(db, "cipher_page_size", PAGE_SIZE);
@@ -305,6 +318,30 @@ static int count_wal_pages(void *userdata, sqlite3 *handle, const char *name, in
         return SQLITE_OK;
 }
 
+/* Keyed, and read once: DB_E_KEY, and the handle is closed again, when the format or the key is another. */
+static int open_handle(Db *db, const char *path, const Secret *key, unsigned cipher) {
+        int r;
+
+        r = map_error(sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE, NULL));
+        if (!r)
+                (void) sqlite3_extended_result_codes(db->handle, 1);
+        if (!r)
+                r = give_key(db, key);
+        if (!r)
+                r = set_format(db, cipher);
+        if (!r) /* before the first read: then there is no shared memory file */
+                r = set(db, "locking_mode", "exclusive");
+        if (!r)
+                r = db_execute(db, "SELECT count(*) FROM sqlite_master");
+        if (r) {
+                (void) sqlite3_close(db->handle);
+                db->handle = NULL;
+                return r;
+        }
+        db->cipher = cipher;
+        return 0;
+}
+
 int db_open(Db **ret, const char *dir, const char *name, const Secret *key, const DbOptions *options) {
         cleanup(db_closep) Db *db = NULL;
         cleanup(freep) char *path = NULL;
@@ -327,25 +364,12 @@ int db_open(Db **ret, const char *dir, const char *name, const Secret *key, cons
         if (!db)
                 return -ENOMEM;
 
-        r = map_error(sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE, NULL));
-        if (r)
-                return r;
-        (void) sqlite3_extended_result_codes(db->handle, 1);
-
-        r = give_key(db, key);
-        if (r)
-                return r;
-        r = set_format(db);
+        r = open_handle(db, path, key, options->cipher ? options->cipher : 3);
+        if (r == DB_E_KEY && !options->cipher && db_has_cipher_4())
+                r = open_handle(db, path, key, 4);
         if (r)
                 return r;
 
-        /* before the first read: then there is no shared memory file */
-        r = set(db, "locking_mode", "exclusive");
-        if (r)
-                return r;
-        r = db_execute(db, "SELECT count(*) FROM sqlite_master");
-        if (r)
-                return r;
         r = set(db, "journal_mode", "wal");
         if (r)
                 return r;
@@ -391,6 +415,10 @@ Db *db_close(Db *db) {
                 free(db);
         }
         return NULL;
+}
+
+unsigned db_cipher(const Db *db) {
+        return db->cipher;
 }
 
 /* --- statements --- */
@@ -523,6 +551,28 @@ const char *db_column_text(DbStatement *statement, int at) {
 
 size_t db_n_columns(DbStatement *statement) {
         return (size_t) sqlite3_column_count(statement);
+}
+
+bool db_same_row(DbStatement *a, DbStatement *b) {
+        if (sqlite3_column_count(a) != sqlite3_column_count(b))
+                return false;
+        for (int i = 0; i < sqlite3_column_count(a); i++) {
+                int type = sqlite3_column_type(a, i), n;
+
+                if (type != sqlite3_column_type(b, i))
+                        return false;
+                if (type == SQLITE_INTEGER) {
+                        if (sqlite3_column_int64(a, i) != sqlite3_column_int64(b, i))
+                                return false;
+                } else if (type != SQLITE_NULL) { /* text as its bytes; there are no floating numbers here */
+                        const void *bytes = sqlite3_column_blob(a, i), *others = sqlite3_column_blob(b, i);
+
+                        n = sqlite3_column_bytes(a, i);
+                        if (n != sqlite3_column_bytes(b, i) || (n > 0 && (!bytes || !others || memcmp(bytes, others, (size_t) n) != 0)))
+                                return false;
+                }
+        }
+        return true;
 }
 
 int db_copy_row(DbStatement *from, DbStatement *to) {

@@ -32,6 +32,7 @@ typedef struct DbOptions {
         unsigned cache_kib;     /* page cache, the plaintext that may be in memory */
         unsigned wal_limit_kib; /* a longer log is cut to this when it starts over */
         bool durable;           /* each commit reaches the disk before it returns; else only in order */
+        unsigned cipher;        /* the version that the file's format must have; 0: the one that it has, 3 for a new one */
 } DbOptions;
 
 /**
@@ -50,6 +51,10 @@ must_check int db_init(void);
  * Return: 0; DB_E_KEY, DB_E_VERSION, DB_E_SETTING, DB_E_FULL; -EBUSY when another process has it; negative errno.
  */
 must_check int db_open(Db **ret, const char *dir, const char *name, const Secret *key, const DbOptions *options);
+/** db_has_cipher_4() - this machine's SQLCipher is 4.x, which reads and writes both versions of the format; 3.x knows one */
+bool db_has_cipher_4(void);
+/** db_cipher() - version of the file's format, 3 or 4 */
+unsigned db_cipher(const Db *db);
 /** db_close() - all statements must be finalized; writes the log back. Accepts NULL, returns NULL */
 Db *db_close(Db *db);
 DEFINE_CLEANUP(Db *, db_close)
@@ -90,6 +95,8 @@ bool db_column_copy(DbStatement *statement, int at, void *ret, size_t n);
 const char *db_column_text(DbStatement *statement, int at); /* "" for NULL; terminated */
 
 size_t db_n_columns(DbStatement *statement);
+/** db_same_row() - both stand on rows of the same columns and values */
+bool db_same_row(DbStatement *a, DbStatement *b);
 /** db_copy_row() - run @to with the columns of the row where @from stands as parameters */
 must_check int db_copy_row(DbStatement *from, DbStatement *to);
 

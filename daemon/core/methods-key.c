@@ -2,6 +2,7 @@
 
 /* What opens the wallet: listed, added, replaced, removed. Each change is one new slot file, or none. */
 
+#include "db.h"
 #include "keyjob.h"
 #include "rotation.h"
 
@@ -11,6 +12,10 @@
 #include <sys/vfs.h>
 
 #include "daemon/common/text.h"
+
+enum {
+        CIPHER_NEW = 4, /* version of SQLCipher's format */
+};
 
 typedef struct Adding {
         KeyJob job;
@@ -204,7 +209,7 @@ static void rotate_derived(KeyJob *job) {
         if (r == 0)
                 r = slots_add(&slots, SLOT_RECOVERY, made->salt, 0, 0, strcmp(kept->label, "recovery code") == 0 ? "recovery code on paper" : "recovery code", made->kek, new_root);
         if (r == 0)
-                r = rotation_prepare(manager->config.state_dir_fd, job->root, new_root, &slots);
+                r = rotation_prepare(manager->config.state_dir_fd, job->root, new_root, &slots, 0);
         if (r != 0) {
                 json_decref(ended);
                 rotation_abandon(manager->config.state_dir_fd);
@@ -227,6 +232,10 @@ static bool has_room(const Manager *manager) {
                 if (fstatat(manager->config.state_dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
                         n_needed += (uint64_t) st.st_size;
         return fstatfs(manager->config.state_dir_fd, &fs) < 0 || (uint64_t) fs.f_bavail * (uint64_t) fs.f_bsize >= n_needed;
+}
+
+static bool is_at_work(const Manager *manager) {
+        return manager_is_storing(manager) || manager->checking || manager->is_backing_up || manager->n_outputs > 0;
 }
 
 static void rotate_proven(KeyJob *job) {
@@ -253,4 +262,37 @@ int method_rotate_key(Call *call, void *userdata) {
                 return -ENOMEM;
         adding->new_fd = call_take_fd(call, "newFd");
         return 0;
+}
+
+/* --- UpgradeCipher: the same, with the root key that there is, for another format --- */
+
+static void upgrade_proven(KeyJob *job) {
+        Manager *manager = job->manager;
+        Slots slots = manager->slots;
+
+        if (!db_has_cipher_4())
+                keyjob_refuse(job, "This machine has SQLCipher 3, which knows only the format that the wallet has. Nothing was changed. It is for machines with SQLCipher 4, "
+                                   "such as Debian 13, and there is no hurry: both read the format that the wallet has.");
+        else if (faccessat(manager->config.state_dir_fd, ROTATION_CIPHER_MARKER, F_OK, 0) == 0)
+                keyjob_refuse(job, "The wallet has the format of SQLCipher 4 already.");
+        else if (is_at_work(manager))
+                keyjob_error(job, "org.carewallet.Busy", json_pack("{s:s}", "what", "an import, an export or a backup"));
+        else if (!has_room(manager))
+                keyjob_refuse(job, "There is no room on the disk for the second copy of your data that this needs. Make room and try again.");
+        else if (rotation_prepare(manager->config.state_dir_fd, job->root, job->root, &slots, CIPHER_NEW) != 0) {
+                rotation_abandon(manager->config.state_dir_fd);
+                keyjob_refuse(job, "The plan could not be written: the disk is full or cannot be written. Nothing was changed.");
+        } else {
+                call_linger(job->call);
+                keyjob_reply(job, NULL, -1);
+                manager_lock(manager);
+        }
+}
+
+static void begin_upgrading(KeyJob *job) {
+        keyjob_prove(job, upgrade_proven);
+}
+
+int method_upgrade_cipher(Call *call, void *userdata) {
+        return keyjob_start(userdata, call, sizeof(KeyJob), begin_upgrading, NULL) ? 0 : -ENOMEM;
 }

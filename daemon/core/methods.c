@@ -32,6 +32,8 @@ const Method methods[] = {
         { "RotateKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int", "ended: []string",
           "A new root key: the core ends, and Unlock writes both databases anew", method_rotate_key },
         { "StepUp", METHOD_OPEN, "codeFd: int", "codesLeft: int", "Give a code of the phone, or a one-time code", method_step_up },
+        { "UpgradeCipher", METHOD_PROVING, "secretFd: int, recovery: ?bool", "", "Plan to write the databases anew in the format of SQLCipher 4, for good; it happens at the next Unlock",
+          method_upgrade_cipher },
         { "EnrolTotp", METHOD_PROVING, "secretFd: int, recovery: ?bool", "uriFd: int", "Begin to enrol a phone: what it is to scan", method_enrol_totp },
         { "ConfirmTotp", METHOD_READING, "codeFd: int", "codesFd: int", "The phone shows the right codes: from now on they are asked for", method_confirm_totp },
         { "RemoveTotp", METHOD_PROVING, "secretFd: int, recovery: ?bool", "", "Codes are asked for no more", method_remove_totp },

@@ -22,7 +22,8 @@ enum {
         WALLET_ID_AT = 16,
         NONCE_AT = 32,
         ROOT_AT = 56,
-        SLOTS_AT = 104,
+        CIPHER_AT = 104,
+        SLOTS_AT = 108,
         CHECKSUM_SIZE = 16,
         PLAN_MAX = SLOTS_AT + SLOTS_FILE_MAX + CHECKSUM_SIZE,
 
@@ -39,7 +40,7 @@ static const char plan_name[] = "rotation";
 static const char *const db_names[N_DBS] = { "records.db", "consent.db" };
 
 static_assert(ROOT_AT - NONCE_AT == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
-static_assert(SLOTS_AT - ROOT_AT == KEYS_ROOT_SIZE + crypto_aead_xchacha20poly1305_ietf_ABYTES, "sealed root key");
+static_assert(CIPHER_AT - ROOT_AT == KEYS_ROOT_SIZE + crypto_aead_xchacha20poly1305_ietf_ABYTES, "sealed root key");
 
 typedef struct Plan {
         uint8_t bytes[PLAN_MAX];
@@ -54,6 +55,8 @@ typedef struct Copy { /* of one database */
         DbStatement *select, *insert;
         int64_t n_rows; /* copied, of all tables */
         int64_t n_skip; /* rows that had been copied before and are passed over */
+        DbStatement *copied; /* reads back what @select reads */
+        size_t n_compared; /* tables read back and found the same */
         bool whole;
 } Copy;
 
@@ -90,7 +93,7 @@ static int plan_read(Plan *ret, int state_dir_fd) {
         return memcmp(checksum, ret->bytes + ret->n - CHECKSUM_SIZE, sizeof(checksum)) == 0 ? 0 : ROTATION_E_KEY;
 }
 
-int rotation_prepare(int state_dir_fd, const Secret *root, const Secret *new_root, Slots *slots) {
+int rotation_prepare(int state_dir_fd, const Secret *root, const Secret *new_root, Slots *slots, unsigned cipher) {
         cleanup(secret_freep) Secret *key = NULL;
         Plan plan = { 0 };
         size_t n;
@@ -107,6 +110,7 @@ int rotation_prepare(int state_dir_fd, const Secret *root, const Secret *new_roo
         memcpy(plan.bytes + 4, magic, sizeof(magic));
         put_le32(plan.bytes + PHASE_AT, PHASE_COPYING);
         put_le32(plan.bytes + N_SLOTS_AT, (uint32_t) n);
+        put_le32(plan.bytes + CIPHER_AT, cipher);
         memcpy(plan.bytes + WALLET_ID_AT, slots->wallet_id, sizeof(slots->wallet_id));
         randombytes_buf(plan.bytes + NONCE_AT, ROOT_AT - NONCE_AT);
         if (crypto_aead_xchacha20poly1305_ietf_encrypt(plan.bytes + ROOT_AT, NULL, secret_data(new_root), KEYS_ROOT_SIZE, plan.bytes + WALLET_ID_AT, NONCE_AT - WALLET_ID_AT,
@@ -204,6 +208,11 @@ int rotation_settle(int state_dir_fd) {
         if (get_le32(plan.bytes + PHASE_AT) != PHASE_WHOLE)
                 return 0;
 
+        if (get_le32(plan.bytes + CIPHER_AT) == 4) { /* before them, so that no older program takes them for damaged */
+                r = io_write_file(state_dir_fd, ".rotation-", ROTATION_CIPHER_MARKER, plan.bytes, 4); /* u32 1 */
+                if (r < 0)
+                        return r;
+        }
         for (size_t i = 0; i < N_DBS; i++) {
                 r = put_in_place(state_dir_fd, db_names[i]);
                 if (r < 0)
@@ -289,8 +298,8 @@ static int list_tables(Copy *copy) {
         return r;
 }
 
-static int copy_open(Copy *copy, const char *dir, const char *name, const Secret *key, const Secret *new_key) {
-        const DbOptions options = { .cache_kib = CACHE_KIB, .wal_limit_kib = WAL_LIMIT_KIB, .durable = false };
+static int copy_open(Copy *copy, const char *dir, const char *name, const Secret *key, const Secret *new_key, unsigned cipher) {
+        DbOptions options = { .cache_kib = CACHE_KIB, .wal_limit_kib = WAL_LIMIT_KIB, .durable = false };
         int64_t n_tables, has_progress;
         char new_name[64];
         int r;
@@ -298,8 +307,10 @@ static int copy_open(Copy *copy, const char *dir, const char *name, const Secret
         copy->name = name;
         (void) snprintf(new_name, sizeof(new_name), "%s.new", name);
         r = db_open(&copy->from, dir, name, key, &options);
-        if (r == 0)
+        if (r == 0) {
+                options.cipher = cipher ? cipher : db_cipher(copy->from);
                 r = db_open(&copy->to, dir, new_name, new_key, &options);
+        }
         if (r == 0)
                 r = ask_number(copy->to, "SELECT count(*) FROM sqlite_master", &n_tables);
         if (r == 0)
@@ -318,6 +329,7 @@ static int copy_open(Copy *copy, const char *dir, const char *name, const Secret
 static void copy_done(Copy *copy) {
         db_finalize(copy->select);
         db_finalize(copy->insert);
+        db_finalize(copy->copied);
         db_close(copy->from);
         db_close(copy->to);
         for (size_t i = 0; i < copy->n_tables; i++)
@@ -395,6 +407,41 @@ static int copy_step(Copy *copy, uint64_t until_ms) {
         if (r == 0)
                 db_checkpoint(copy->to, WAL_PAGES_MAX);
         return r;
+}
+
+static int next_comparison(Copy *copy) {
+        char sql[128];
+        int r;
+
+        (void) snprintf(sql, sizeof(sql), "SELECT * FROM \"%s\"", copy->tables[copy->n_compared]);
+        r = db_prepare(copy->from, &copy->select, sql);
+        return r == 0 ? db_prepare(copy->to, &copy->copied, sql) : r;
+}
+
+/* What was written is read back, row beside row, before it counts. */
+static int compare_step(Copy *copy, uint64_t until_ms) {
+        for (unsigned n = 1; n % ROWS_PER_LOOK != 0 || clock_monotonic_ms() < until_ms; n++) {
+                bool row = false, copied = false;
+                int r = 0;
+
+                if (!copy->select)
+                        r = next_comparison(copy);
+                if (r == 0)
+                        r = db_step(copy->select, &row);
+                if (r == 0)
+                        r = db_step(copy->copied, &copied);
+                if (r == 0 && (row != copied || (row && !db_same_row(copy->select, copy->copied))))
+                        r = DB_E_KEY;
+                if (r != 0)
+                        return r;
+                if (!row) {
+                        copy->select = db_finalize(copy->select);
+                        copy->copied = db_finalize(copy->copied);
+                        if (++copy->n_compared == copy->n_tables)
+                                return 0;
+                }
+        }
+        return 0;
 }
 
 /* Who the wallet is to others stays: what providers, their grants and the ledger know is not changed by it. */
@@ -490,7 +537,7 @@ static int unseal(Rotation *rotation, const Secret *root) {
                 r = secret_new(&rotation->new_root, KEYS_ROOT_SIZE);
         if (r < 0)
                 return r;
-        if (crypto_aead_xchacha20poly1305_ietf_decrypt(secret_data(rotation->new_root), NULL, NULL, bytes + ROOT_AT, SLOTS_AT - ROOT_AT, bytes + WALLET_ID_AT,
+        if (crypto_aead_xchacha20poly1305_ietf_decrypt(secret_data(rotation->new_root), NULL, NULL, bytes + ROOT_AT, CIPHER_AT - ROOT_AT, bytes + WALLET_ID_AT,
                                                        NONCE_AT - WALLET_ID_AT, bytes + NONCE_AT, secret_data(key)) < 0)
                 return ROTATION_E_KEY;
         return 0;
@@ -517,7 +564,7 @@ int rotation_begin(Rotation **ret, const char *dir, int state_dir_fd, const Secr
         for (size_t i = 0; i < N_DBS; i++) {
                 if (faccessat(state_dir_fd, db_names[i], F_OK, 0) < 0)
                         return ROTATION_E_KEY;
-                r = from_db(copy_open(&rotation->copies[i], dir, db_names[i], rotation->keys->keys[key_ids[i]], rotation->new_keys->keys[key_ids[i]]));
+                r = from_db(copy_open(&rotation->copies[i], dir, db_names[i], rotation->keys->keys[key_ids[i]], rotation->new_keys->keys[key_ids[i]], get_le32(rotation->plan.bytes + CIPHER_AT)));
                 if (r != 0)
                         return r;
         }
@@ -525,15 +572,18 @@ int rotation_begin(Rotation **ret, const char *dir, int state_dir_fd, const Secr
         return 0;
 }
 
+bool rotation_is_upgrade(const Rotation *rotation) {
+        return get_le32(rotation->plan.bytes + CIPHER_AT) != 0;
+}
+
 int rotation_step(Rotation *rotation, bool *ret_done) {
         Copy *copy = &rotation->copies[rotation->copy];
         int r;
 
-        if (!copy->whole && (copy->table < copy->n_tables || copy->select)) {
-                r = copy_step(copy, clock_monotonic_ms() + ROTATION_STEP_MS);
-                if (r != 0)
-                        return from_db(r);
-                return 0;
+        if (!copy->whole && copy->n_compared < copy->n_tables) {
+                uint64_t until_ms = clock_monotonic_ms() + ROTATION_STEP_MS;
+
+                return from_db(copy->table < copy->n_tables ? copy_step(copy, until_ms) : compare_step(copy, until_ms));
         }
         if (!copy->whole) {
                 r = copy_end(copy, rotation->keys);

@@ -5,7 +5,7 @@
  * A new root key. Both databases are copied, row by row, into files that are keyed anew, while the wallet is closed; at the end all
  * files change places at once. Layout in daemon/FORMAT.md, "rotation".
  *
- * It is a plan on the disk: STATE-DIR/rotation has the new root key, sealed under the old one, and the new slot file. While
+ * What was copied is read back and compared before it counts. It is a plan on the disk: STATE-DIR/rotation has the new root key, sealed under the old one, and the new slot file. While
  * it says "copying" nothing has changed, and whoever unlocks goes on with it. Once it says "whole" the copies are what counts: they
  * are put in their places, at the next start if need be. No key is needed for that.
  */
@@ -21,8 +21,19 @@ enum {
         ROTATION_E_KEY,      /* a database or the plan can't be read */
 };
 
-/** rotation_prepare() - write the plan. @slots: of the new root key, complete but for MAC and generation; its generation is set. Return: 0; negative errno */
-must_check int rotation_prepare(int state_dir_fd, const Secret *root, const Secret *new_root, Slots *slots);
+#define ROTATION_CIPHER_MARKER "cipher-4" /* in the state directory of a wallet that SQLCipher 3 can't read */
+
+/**
+ * rotation_prepare() - write the plan
+ * @new_root: may be the same: then only the format changes
+ * @slots:    of the new root key, complete but for MAC and generation; its generation is set
+ * @cipher:   version of SQLCipher's format that both databases get; 0: the one that they have
+ *
+ * Return: 0; negative errno.
+ */
+must_check int rotation_prepare(int state_dir_fd, const Secret *root, const Secret *new_root, Slots *slots, unsigned cipher);
+/** rotation_is_upgrade() - it is for another format */
+bool rotation_is_upgrade(const Rotation *rotation);
 /** rotation_settle() - at start, and at the end: what is whole is put in its places, what was left of no plan is removed. 0; ROTATION_E_KEY; negative errno */
 must_check int rotation_settle(int state_dir_fd);
 /** rotation_is_due() - there is a plan */

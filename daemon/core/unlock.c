@@ -124,6 +124,7 @@ typedef struct Unlocking {
         sd_event_source *step;
         uint64_t said_ms;
         const char *rotated; /* what came of one, for the log; NULL: there was none */
+        bool is_upgrade;     /* it was for another format of the files */
 } Unlocking;
 
 static void done(KeyJob *job) {
@@ -146,7 +147,7 @@ static void open_now(KeyJob *job) {
                 keyjob_refuse(job, reason);
                 return;
         }
-        if (unlocking->rotated && manager_note_slots(manager, "keys-rotated", json_pack("{s:s}", "state", unlocking->rotated)) != 0)
+        if (unlocking->rotated && manager_note_slots(manager, unlocking->is_upgrade ? "cipher-upgraded" : "keys-rotated", json_pack("{s:s}", "state", unlocking->rotated)) != 0)
                 fputs("carewalletd: the rotation of the keys could not be logged\n", stderr);
         reply = json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown);
         if (reply && unlocking->rotated)
@@ -221,6 +222,7 @@ static void start_rotation(Unlocking *unlocking) {
                 give_up(unlocking, r);
                 return;
         }
+        unlocking->is_upgrade = rotation_is_upgrade(unlocking->rotation);
         r = sd_event_add_defer(manager->event, &unlocking->step, on_step, unlocking);
         if (r >= 0)
                 r = sd_event_source_set_priority(unlocking->step, SD_EVENT_PRIORITY_IDLE);

@@ -4,6 +4,9 @@
 
 #include <limits.h>
 
+#include "db.h"
+#include "rotation.h"
+
 static int consent_to_wallet(int r) {
         switch (r) {
         case CONSENT_E_KEY:
@@ -212,6 +215,8 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         char origin[JWS_THUMBPRINT_SIZE + sizeof("/ledger")];
         int r;
 
+        if (is_there(dir, ROTATION_CIPHER_MARKER) && !db_has_cipher_4())
+                return WALLET_E_CIPHER;
         if (!zone && (!is_there(dir, "consent.db") || !is_there(dir, "records.db")))
                 return WALLET_E_MISSING;
 
@@ -270,7 +275,12 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
 const char *wallet_reason(int r) {
         switch (r) {
         case WALLET_E_KEY:
-                return "A database does not belong to this wallet, or it is damaged. Restore a backup.";
+                return db_has_cipher_4() ? "A database does not belong to this wallet, or it is damaged. Restore a backup."
+                                         : "A database does not belong to this wallet, it is damaged, or it comes from a wallet that was moved to SQLCipher 4, which this machine "
+                                           "lacks. Restore a backup, or open it on a machine with SQLCipher 4, such as Debian 13.";
+        case WALLET_E_CIPHER:
+                return "This wallet was moved to the format of SQLCipher 4 (carewallet upgrade-cipher), and this machine has SQLCipher 3, which cannot read it. "
+                       "Nothing is damaged: open it on a machine with SQLCipher 4, such as Debian 13.";
         case WALLET_E_MISSING:
                 return "A database is missing from the state directory though the keys are there. Restore a backup.";
         case WALLET_E_VERSION:

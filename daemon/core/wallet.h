@@ -20,6 +20,7 @@ enum {
         WALLET_E_MISSING, /* the slot file is there, a database is not: restore */
         WALLET_E_VERSION, /* made by a later program */
         WALLET_E_FULL,
+        WALLET_E_CIPHER, /* in a format that this machine's SQLCipher does not know */
 };
 
 typedef struct Wallet {

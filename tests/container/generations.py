@@ -3,8 +3,10 @@
 
         generations.py make DIR [SYSTEM]    a wallet with records, a grant and a ledger
         generations.py open DIR [SYSTEM]    everything is there; then more of it
+        generations.py upgrade DIR [SYSTEM] the same, then moved to the format of SQLCipher 4
+        generations.py refused DIR [SYSTEM] after that SQLCipher 3 says clearly that it can't
 
-Either ends with kill -9 in the middle of an import, so that the next one finds a log that was not written back."""
+Each but the last ends with kill -9 in the middle of an import, so that the next one finds a log that was not written back."""
 
 import hashlib
 import json
@@ -15,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from varlink import Varlink  # noqa: E402
-from wallet import DONE, PARTLY, Wallet, generate  # noqa: E402
+from wallet import DONE, PARTLY, REFUSED, Wallet, generate  # noqa: E402
 
 
 def wallet_at(directory):
@@ -57,6 +59,11 @@ def main():
         expected = os.path.join(directory, 'expected.json')
         w = wallet_at(directory)
         try:
+                if step == 'refused':
+                        result = w.unlock(code=REFUSED)
+                        assert 'SQLCipher 4' in result.err and 'Nothing is damaged' in result.err, result
+                        print(f'{name}: {result.err.strip()}')
+                        return
                 if step == 'make':
                         w.init()
                         generate(w.path('days.csv'), '--days', 30, '--end', '2025-03-14')
@@ -77,6 +84,12 @@ def main():
                         print(f'{name}: all that was there is there ({took_s:.1f} s to unlock)')
                         generate(w.path('days.csv'), '--days', 10, '--end', f'2025-{6 + number:02}-14')
                         w.cli('import', w.path('days.csv'), code=(DONE, PARTLY))
+                if step == 'upgrade':
+                        w.cli('upgrade-cipher', '--yes', '--passphrase-fd', '{}', passphrase=w.passphrase)
+                        now = contents(w)
+                        for what in ('wallet', 'grants'):
+                                assert now[what] == was[what], f'{what}: {now[what]} instead of {was[what]}'
+                        print(f'{name}: moved to the format of SQLCipher 4')
                 w.provider(f'clinic-{number}')
                 w.grant(f'clinic-{number}')
                 if number > 0:

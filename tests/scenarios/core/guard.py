@@ -13,7 +13,7 @@ from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
 OPEN = {'Diagnose', 'PullAutomatic', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff', 'StepUp'}
-PROVING = {'AddKey', 'RemoveKey', 'EnrolTotp', 'RemoveTotp', 'RenewCodes', 'RotateKey'}  # the call itself brings the passphrase
+PROVING = {'AddKey', 'RemoveKey', 'EnrolTotp', 'RemoveTotp', 'RenewCodes', 'RotateKey', 'UpgradeCipher'}  # the call itself brings the passphrase
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
 # Runs one call in a session of its own: a program of the same user that simply asks.
