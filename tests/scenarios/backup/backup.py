@@ -94,6 +94,8 @@ class Backup(unittest.TestCase):
                 self.assertIn('No space', err)
 
         def test_verify_opens_it(self):
+                self.w.env['TMPDIR'] = self.w.path('tmp')
+                os.mkdir(self.w.env['TMPDIR'])
                 report = self.w.json('backup', 'verify', self.backup, '--passphrase-fd', '{}', passphrase=PASSPHRASE)
                 self.assertEqual(report['opened']['records'], self.w.json('status')['records'])
                 self.assertTrue(report['opened']['whole'])
@@ -101,7 +103,7 @@ class Backup(unittest.TestCase):
                 self.assertEqual(report['bytes'], os.path.getsize(self.backup))
                 wrong = self.w.cli('backup', 'verify', self.backup, '--passphrase-fd', '{}', passphrase='another', code=PASSPHRASE_NEEDED)
                 self.assertIn('not the right passphrase', wrong.err)
-                self.assertEqual([n for n in os.listdir('/var/tmp') if n.startswith('carewallet-verify.')], [])
+                self.assertEqual(os.listdir(self.w.env['TMPDIR']), [])
 
         def test_what_is_no_whole_backup_is_refused_and_leaves_nothing(self):
                 with open(self.backup, 'rb') as f:
