@@ -19,6 +19,9 @@ bool records_adds_nothing(const Record *now, const Record *more) {
                 return false;
         if (now->clock == RECORD_CLOCK_UNSET && more->clock != RECORD_CLOCK_UNSET)
                 return false;
+        /* what has neither value nor code takes no value away: its export has lost it */
+        if (now->flags & RECORD_HAS_VALUE && !(more->flags & (RECORD_HAS_VALUE | RECORD_CODE_LOW | RECORD_CODE_HIGH)))
+                return true;
         return same_adds_nothing(now, more);
 }
 

@@ -4,6 +4,9 @@
 
 #include "policy/record.h"
 
+#include <ctype.h>
+#include <strings.h>
+
 /*
  * Names without what stands in parentheses. Several names may mean one column: exports of different years and devices
  * differ. What each column becomes is in modern.c (2018 and later) and legacy.c (v1.0.1, where the Raw- columns decide).
@@ -118,7 +121,6 @@ static const struct {
         { "exch", RECORD_UNIT_EXCHANGE },
         { "ex", RECORD_UNIT_EXCHANGE },
         { "U/ex", RECORD_UNIT_EXCHANGE },
-        { "U/Ex", RECORD_UNIT_EXCHANGE },
         { "U/exch", RECORD_UNIT_EXCHANGE },
 };
 
@@ -131,7 +133,7 @@ static unsigned id_of(Cell name) {
 
 static unsigned unit_of(Cell text) {
         for (size_t i = 0; i != N_ELEMENTS(units); i++)
-                if (cell_is(text, units[i].text))
+                if (strlen(units[i].text) == text.n && strncasecmp(units[i].text, text.text, text.n) == 0)
                         return units[i].unit;
         return RECORD_UNIT_NONE;
 }
@@ -205,4 +207,22 @@ const char *column_name(unsigned id) {
                 if (table[i].id == id)
                         return table[i].name;
         return "";
+}
+
+/* @word, of small letters, whatever the case and the spaces between. */
+static bool says(Cell name, size_t at, const char *word) {
+        for (; at != name.n && *word; at++) {
+                if (name.text[at] == ' ')
+                        continue;
+                if (tolower((unsigned char) name.text[at]) != *word++)
+                        return false;
+        }
+        return !*word;
+}
+
+bool column_says_glucose(Cell name) {
+        for (size_t at = 0; at != name.n; at++)
+                if (says(name, at, "mg/dl") || says(name, at, "mmol/l"))
+                        return true;
+        return false;
 }

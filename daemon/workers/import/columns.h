@@ -103,3 +103,5 @@ bool columns_are(const Row *row);
 void columns_map(Columns *columns, const Row *header);
 ColumnType column_type(unsigned id);
 const char *column_name(unsigned id);
+/** column_says_glucose() - whether mg/dL or mmol/L stands anywhere in a name, in whatever letters and with whatever spaces */
+bool column_says_glucose(Cell name);

@@ -259,6 +259,14 @@ static int check_header(Survey *survey, const Scanner *scanner, unsigned unit_ov
                                         (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line);
                         return SURVEY_E_REFUSED;
                 }
+                if (columns->id[i] == COLUMN_UNKNOWN && column_says_glucose(name)) {
+                        (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                        "Column \"%.*s\" in line %u holds glucose by its name, and no device is known to export one of that name: what "
+                                        "was measured would be missing. Nothing was imported. If the file was changed, export it again; if CareLink "
+                                        "wrote it so, a newer carewallet is needed.",
+                                        (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line);
+                        return SURVEY_E_REFUSED;
+                }
                 if (columns->id[i] == COLUMN_UNKNOWN && name.n && name.n < 64 &&
                     !memmem(survey->unknown, survey->n_unknown, name.text, name.n) &&
                     survey->n_unknown + name.n + 3 < sizeof(survey->unknown))
@@ -400,6 +408,17 @@ static void check_text(Survey *survey, const Scanner *scanner) {
                 survey->n_foreign++;
 }
 
+/* A sensor's current is never exported without the glucose that it gave: the column has another name, or was cut out. */
+static int check_sensor(const Scanner *scanner, char *ret_refusal) {
+        if (scanner->is_legacy || cell_at(scanner, COLUMN_ISIG).n == 0 || scanner->columns.at[COLUMN_SENSOR_GLUCOSE] != COLUMN_NOWHERE)
+                return 0;
+        (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                        "Line %u has a sensor's current in column \"ISIG Value\", and no column \"Sensor Glucose\" is there: what was measured would be "
+                        "missing. Nothing was imported. If the file was changed, export it again; if CareLink wrote it so, a newer carewallet is needed.",
+                        scanner->reader.line);
+        return SURVEY_E_REFUSED;
+}
+
 static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, int (*progress)(void *userdata, uint64_t n_read),
                     void *userdata, char *ret_refusal) {
         ScanItem item;
@@ -425,8 +444,12 @@ static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, in
                         if (r)
                                 return r;
                 }
-                if (item == SCAN_ROW)
+                if (item == SCAN_ROW) {
+                        r = check_sensor(scanner, ret_refusal);
+                        if (r)
+                                return r;
                         add_row(survey, scanner);
+                }
                 survey->n_rows += item == SCAN_ROW || item == SCAN_BAD;
 
                 r = progress ? progress(userdata, scanner->reader.offset) : 0;

@@ -40,6 +40,30 @@ static void units_that_contradict_the_values_are_refused(void **state) {
         close_fd(fd);
 }
 
+static void a_glucose_column_of_another_name_is_refused_not_left_out(void **state) {
+        static const char *const names[] = { "Sensor glucose value (mg/dL)", "sensor glucose (mg/dL)", "Sensor Glucose [MG/DL]", "Glucosa mg / dl", "Glucose (mmol/l)" };
+
+        (void) state;
+        for (size_t n = 0; n != N_ELEMENTS(names); n++) {
+                char text[256];
+                int n_text = snprintf(text, sizeof(text), "Index;Date;Time;%s;ISIG Value\n0;2025/05/03;10:00:00;100;20,5\n", names[n]);
+
+                refused(text, (size_t) n_text, names[n]);
+        }
+        REFUSED("Index;Date;Time;Sensor Glucose value;ISIG Value\n0;2025/05/03;10:00:00;100;20,5\n", "no column \"Sensor Glucose\"");
+        REFUSED("Index;Date;Time;ISIG Value\n0;2025/05/03;10:00:00;20,5\n", "no column \"Sensor Glucose\"");
+}
+
+static void a_unit_may_be_in_small_letters(void **state) {
+        Imported i;
+
+        (void) state;
+        import_text(&i, "Index;Date;Time;Sensor Glucose (mg/dl);ISIG Value\n0;2025/05/03;10:00:00;100;20,5\n");
+        assert_int_equal(i.r, 0);
+        assert_value(&i.records[0], RECORD_CGM, RECORD_UNIT_MG_DL, 100000);
+        imported_done(&i);
+}
+
 static void ninety_nine_of_a_hundred_values_must_fit_the_unit(void **state) {
         for (unsigned n_wrong = 0; n_wrong != 4; n_wrong++) {
                 char text[16384];
@@ -365,6 +389,8 @@ static void a_file_whose_times_lost_their_seconds_is_refused(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(units_that_contradict_the_values_are_refused),
+                cmocka_unit_test(a_glucose_column_of_another_name_is_refused_not_left_out),
+                cmocka_unit_test(a_unit_may_be_in_small_letters),
                 cmocka_unit_test(ninety_nine_of_a_hundred_values_must_fit_the_unit),
                 cmocka_unit_test(other_files_are_refused_with_what_to_do_next),
                 cmocka_unit_test(what_is_no_regular_file_is_refused_without_a_read),

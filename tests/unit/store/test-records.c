@@ -224,6 +224,30 @@ static void a_correction_is_shown_and_counted_once(void **state) {
         assert_int_equal(count_of(records, RECORD_CGM), 1);
 }
 
+static void what_has_no_value_takes_none_away(void **state) {
+        cleanup(records_closep) Records *records = open_records(*state);
+        cleanup(freep) Seen *seen = NULL;
+        uint8_t payload[] = { FIELD_ISIG, 1, 2, 3, 4 };
+        Record row = cgm(0, 0), value = cgm(0, 100);
+        RecordsCounts counts;
+
+        row.flags = 0;
+        row.payload = payload;
+        row.n_payload = sizeof(payload);
+        (void) import_rows(records, &row, 1);
+        counts = import_rows(records, &value, 1);
+        assert_int_equal(counts.n_superseded[RECORD_CGM], 1);
+        counts = import_rows(records, &row, 1);
+        assert_int_equal(counts.n_duplicates[RECORD_CGM], 1);
+        seen = read_all(records, RECORD_ALL_KINDS, INT64_MIN, INT64_MAX, 1);
+        assert_int_equal(seen->rows[0].value_milli, 100000);
+
+        /* that it was too high for one is said, not lost */
+        row.flags = RECORD_CODE_HIGH;
+        counts = import_rows(records, &row, 1);
+        assert_int_equal(counts.n_superseded[RECORD_CGM], 1);
+}
+
 static Record reading(int64_t ms, unsigned epoch, uint8_t pass, int32_t value) {
         Record record = cgm(0, value);
 
@@ -836,6 +860,7 @@ int main(void) {
                 in_folder(an_import_is_invisible_until_it_is_finished),
                 in_folder(the_same_file_twice_adds_nothing),
                 in_folder(a_correction_is_shown_and_counted_once),
+                in_folder(what_has_no_value_takes_none_away),
                 in_folder(an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing),
                 in_folder(one_glucose_in_two_units_is_no_correction),
                 in_folder(fewer_digits_of_one_glucose_add_nothing),
