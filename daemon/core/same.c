@@ -24,15 +24,43 @@ static bool same_glucose(int32_t mgdl_milli, unsigned mgdl_decimals, int32_t mmo
         return llabs(mgdl_milli - converted) <= slack;
 }
 
-/* What several rows said of one event is joined with a separator: an export that ends among these rows has only the first. */
-static bool is_joined(unsigned id) {
-        return id == FIELD_GLUCOSE_SOURCE || id == FIELD_EXTRA;
+/* What the rows of one event said is joined with a separator; 0: one row's own text. */
+static char separator_of(unsigned id) {
+        return id == FIELD_GLUCOSE_SOURCE ? ',' : id == FIELD_EXTRA ? '\t' : 0;
 }
 
+static bool has_piece(const Field *now, char separator, const char *piece, size_t n_piece) {
+        const char *at = now->text, *end = now->text + now->n_text;
+
+        for (size_t n = 0; at <= end; at += n + 1) {
+                const char *next = at < end ? memchr(at, separator, (size_t) (end - at)) : NULL;
+
+                n = (size_t) ((next ? next : end) - at);
+                if (n == n_piece && memcmp(at, piece, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* An export may begin or end among the rows of one event and have some of the pieces. One that had no room any more is not missed. */
 static bool adds_text(const Field *now, const Field *more) {
-        if (more->n_text > now->n_text || (more->n_text > 0 && memcmp(now->text, more->text, more->n_text) != 0))
-                return true;
-        return more->n_text < now->n_text && (!is_joined(now->id) || (now->text[more->n_text] != ',' && now->text[more->n_text] != '\t'));
+        char separator = separator_of(now->id);
+
+        if (!separator)
+                return more->n_text != now->n_text || (more->n_text > 0 && memcmp(now->text, more->text, more->n_text) != 0);
+        for (size_t at = 0, n; at < more->n_text; at += n + 1) {
+                const char *next = memchr(more->text + at, separator, more->n_text - at);
+
+                n = next ? (size_t) (next - more->text) - at : more->n_text - at;
+                if (n + 1 <= RECORD_TEXT_MAX - now->n_text && !has_piece(now, separator, more->text + at, n))
+                        return true;
+        }
+        return false;
+}
+
+/* What a row of the legacy form was: of an event that several rows tell it is that of the first one that the export has. */
+static bool is_raw(unsigned id) {
+        return id == FIELD_RAW_TYPE || id == FIELD_RAW_KEY || id == FIELD_RAW_VALUES;
 }
 
 /*
@@ -82,7 +110,7 @@ static bool adds_glucose(const Field *now, unsigned now_unit, const Field *more)
 static bool adds_payload(const Record *now, const Record *more) {
         size_t at = 0, more_at = 0;
         unsigned now_unit, more_unit;
-        bool is_converted;
+        bool is_converted, is_part = false;
         Field there, field;
 
         if (now->n_payload == more->n_payload && (now->n_payload == 0 || memcmp(now->payload, more->payload, now->n_payload) == 0))
@@ -92,6 +120,8 @@ static bool adds_payload(const Record *now, const Record *more) {
         more_unit = glucose_unit(more);
         is_converted = now_unit && more_unit && now_unit != more_unit;
         while (record_field_next(more->payload, more->n_payload, &more_at, &field)) {
+                if (is_part && is_raw(field.id))
+                        continue;
                 do
                         if (!record_field_next(now->payload, now->n_payload, &at, &there))
                                 return true;
@@ -102,6 +132,7 @@ static bool adds_payload(const Record *now, const Record *more) {
                         continue;
                 if (is_converted && is_glucose_field(field.id) ? adds_glucose(&there, now_unit, &field) : adds_field(&there, &field))
                         return true;
+                is_part |= field.id == FIELD_GLUCOSE_SOURCE && field.n_text < there.n_text;
         }
         return false;
 }

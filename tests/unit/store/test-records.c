@@ -396,6 +396,80 @@ static void what_a_spreadsheet_program_spoilt_adds_nothing(void **state) {
         }
 }
 
+static Record of_texts(RecordKind kind, Payload *payload, size_t n_texts, const FieldId *fields, const char *const *texts) {
+        Record row = cgm(kind, 100);
+
+        for (size_t i = 0; i < n_texts; i++)
+                payload_text(payload, fields[i], texts[i], strlen(texts[i]));
+        row.kind = (uint8_t) kind;
+        row.payload = payload->bytes;
+        row.n_payload = payload->n;
+        return row;
+}
+
+static void some_of_the_rows_of_one_event_add_nothing_to_all_of_them(void **state) {
+        static const FieldId meter[] = { FIELD_GLUCOSE_SOURCE, FIELD_LINKED_METER, FIELD_RAW_TYPE, FIELD_RAW_VALUES, FIELD_RAW_KEY };
+        static const FieldId twin[] = { FIELD_GLUCOSE_SOURCE, FIELD_RAW_TYPE, FIELD_RAW_VALUES, FIELD_RAW_KEY };
+        static const FieldId extra[] = { FIELD_EXTRA };
+        static const struct {
+                RecordKind kind;
+                size_t n_whole, n_part;
+                const FieldId *whole_fields, *part_fields;
+                const char *whole[5], *part[5];
+                bool adds;
+        } cases[] = {
+                { RECORD_FINGERSTICK, 5, 4, meter, twin, { "BGReceived,CalBGForPH", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" },
+                  { "CalBGForPH", "CalBGForPH", "A=b", "2/1/173" }, false },
+                { RECORD_FINGERSTICK, 5, 5, meter, meter, { "BGReceived,CalBGForPH", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" },
+                  { "BGReceived", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" }, false },
+                { RECORD_FINGERSTICK, 5, 5, meter, meter, { "BGReceived,CalBGForPH", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" },
+                  { "BGReceived", "#000001", "BGReceived", "A=b, L=c", "1/1/172" }, true },
+                { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 2=3" }, false },
+                { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 1=2\tu 2=3" }, false },
+                { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 1=2\tu 2=" }, true },
+                { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 3=4" }, true },
+        };
+        cleanup(records_closep) Records *records = open_records(*state);
+
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                Payload payloads[2] = { 0 };
+                Record rows[2];
+                RecordsCounts counts;
+
+                rows[0] = of_texts(cases[i].kind, &payloads[0], cases[i].n_whole, cases[i].whole_fields, cases[i].whole);
+                rows[1] = of_texts(cases[i].kind, &payloads[1], cases[i].n_part, cases[i].part_fields, cases[i].part);
+                rows[0].local_ms = rows[1].local_ms = T0 + (int64_t) i * MINUTE;
+                (void) import_rows(records, &rows[0], 1);
+                counts = import_rows(records, &rows[1], 1);
+                assert_int_equal(counts.n_superseded[cases[i].kind], cases[i].adds);
+                assert_int_equal(counts.n_duplicates[cases[i].kind], !cases[i].adds);
+        }
+}
+
+/* Some thirty rows of an estimate may be more than a text holds: the last are left out, and an export that begins among them has just these. */
+static void a_piece_that_had_no_room_is_no_news(void **state) {
+        static const FieldId extra[] = { FIELD_EXTRA };
+        cleanup(records_closep) Records *records = open_records(*state);
+        char text[RECORD_TEXT_MAX + 1];
+        const char *texts[] = { text, "u 9=1" };
+        RecordsCounts counts;
+
+        for (size_t n_left = 5; n_left <= 6; n_left++) {
+                Payload payloads[2] = { 0 };
+                Record rows[2];
+
+                memset(text, 'x', sizeof(text));
+                text[RECORD_TEXT_MAX - n_left] = 0;
+                for (size_t i = 0; i < 2; i++) {
+                        rows[i] = of_texts(RECORD_WIZARD, &payloads[i], 1, extra, &texts[i]);
+                        rows[i].local_ms = T0 + (int64_t) n_left * MINUTE;
+                }
+                (void) import_rows(records, &rows[0], 1);
+                counts = import_rows(records, &rows[1], 1);
+                assert_int_equal(counts.n_superseded[RECORD_WIZARD], n_left == 6);
+        }
+}
+
 static void zones_are_asked_when_records_are_read(void **state) {
         cleanup(records_closep) Records *records = open_records(*state);
         cleanup(zones_freep) Zones *zones = NULL;
@@ -865,6 +939,8 @@ int main(void) {
                 in_folder(one_glucose_in_two_units_is_no_correction),
                 in_folder(fewer_digits_of_one_glucose_add_nothing),
                 in_folder(what_a_spreadsheet_program_spoilt_adds_nothing),
+                in_folder(some_of_the_rows_of_one_event_add_nothing_to_all_of_them),
+                in_folder(a_piece_that_had_no_room_is_no_news),
                 in_folder(zones_are_asked_when_records_are_read),
                 in_folder(within_an_import_the_later_row_counts),
                 in_folder(a_cancelled_import_leaves_what_was_there),
