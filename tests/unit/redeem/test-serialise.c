@@ -242,7 +242,7 @@ static void a_summary_is_its_numbers(void **state) {
         ok(serialise_summary(&text, &summary));
         ok(text_append(&text, "", 1));
         assert_string_equal(text.bytes, "{\"notice\":\"" SERIALISE_NOTICE "\",\"from\":\"2022-01-01\",\"to\":\"2022-03-13\",\"days\":2,\"readings\":3,"
-                                        "\"codes\":1,\"mean\":123.3,\"unit\":\"mg/dL\",\"bands\":{\"very_low\":1,\"low\":0,\"target\":2,\"high\":0,\"very_high\":1}}");
+                                        "\"codes\":1,\"mean\":123.3,\"unit\":\"mg/dL\",\"bands\":{\"very_low\":1,\"low\":0,\"target\":2,\"high\":0,\"very_high\":1}}\n");
         summary.is_mmol = true;
         text_clear(&text);
         ok(serialise_summary(&text, &summary));
