@@ -2,6 +2,7 @@
 """Several wallets of one person: each its own daemon, files, keys and socket, and nothing of one in another."""
 
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -125,6 +126,25 @@ class Family(unittest.TestCase):
                 finally:
                         self.child.start()
                 self.assertEqual(self.child.json('status')['waiting'], 1)
+
+        def test_a_wallet_is_handed_over(self):
+                # carewallet(1), SEVERAL WALLETS, word for word
+                given = Named(self, 'given', passphrase='the passphrase of a parent that knows it')
+                self.addCleanup(shutil.rmtree, os.path.dirname(given.socket))
+                self.addCleanup(shutil.rmtree, given.state)
+                self.addCleanup(given.close)
+                given.init()
+                given.provider('clinic')
+                given.grant('clinic')
+                wallet, new = given.json('status')['wallet_id'], 'what only the child that came of age knows'
+                given.cli('key', 'add', 'owner', '--passphrase-fd', '{}', '--new-passphrase-fd', '{}', passphrase=given.passphrase, extra_passphrases=[new])
+                given.cli('key', 'rotate', '--end-grants', '--yes', '--passphrase-fd', '{}', passphrase=new)
+                self.assertEqual([(k['label'], k['type']) for k in given.json('key', 'list')], [('owner', 'passphrase'), ('recovery code', 'recovery')])
+                self.assertEqual([g['state'] for g in given.json('grants')], ['revoked'])
+                given.lock()
+                given.unlock(code=PASSPHRASE_NEEDED)
+                given.unlock(passphrase=new)
+                self.assertEqual(given.json('status')['wallet_id'], wallet)
 
         def test_a_second_daemon_of_the_same_wallet_is_refused(self):
                 again = subprocess.run([DAEMON, '--state-dir', self.child.state, '--socket', self.base.path('again')], capture_output=True, text=True, timeout=20)
