@@ -53,6 +53,8 @@ void grants_print(FILE *file, const json_t *grant) {
                 fprintf(file, ", from %s", output_time(time, message_text(grant, "notBefore", "?")));
         else if (is_active || strcmp(state, "expired") == 0)
                 fprintf(file, "%s %s", is_active ? " until" : "", output_time(time, message_text(grant, "expires", "?")));
+        if (json_is_false(json_object_get(grant, "durable")))
+                fprintf(file, ", %snot on the disk yet%s: make room", paint(file, PAINT_BAD), unpaint(file));
         fputc('\n', file);
 
         memory = open_memstream(&scope, &n_scope);

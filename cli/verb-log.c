@@ -148,7 +148,7 @@ void log_print(FILE *file, const json_t *entry) {
                 {NULL, NULL},
         };
         const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", "?");
-        const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", "");
+        const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", ""), *at = message_text(entry, "at", NULL);
         int64_t n = message_int(entry, "inserted", 0), n_rejected = message_int(entry, "rejected", 0);
         char number[OUTPUT_NUMBER_SIZE], time[OUTPUT_TIME_SIZE];
 
@@ -162,9 +162,12 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "%s redeemed a grant, use %lld", provider, (long long) message_int(entry, "use", 1));
         else if (strcmp(type, "expired") == 0)
                 fprintf(file, "a grant of %s ended by itself", provider);
-        else if (strcmp(type, "revoked") == 0)
+        else if (strcmp(type, "revoked") == 0) {
                 fprintf(file, "%srevoked%s: a grant of %s%s%s%s", paint(stdout, PAINT_BOLD), unpaint(stdout), provider, reason ? " (" : "",
                         reason ? reason : "", reason ? ")" : "");
+                if (at)
+                        fprintf(file, ", at %s; the disk had been full", output_time(time, at));
+        }
         else if (strcmp(type, "provider-added") == 0)
                 fprintf(file, "you got to know %s by its key", provider);
         else if (strcmp(type, "import") == 0) {

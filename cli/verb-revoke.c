@@ -127,7 +127,7 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
         }
         print_fetched(json_object_get(result, "fetched"));
         if (!message_bool(result, "durable"))
-                cli_warn("it holds as long as carewalletd runs, but is not on the disk yet. Free some space, then revoke again.");
+                cli_warn("it holds as long as carewalletd runs, but is not on the disk yet. Make room; it is tried again by itself.");
         return EXIT_DONE;
 }
 

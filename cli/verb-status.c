@@ -70,6 +70,10 @@ static void print_contents(const json_t *status) {
         if (message_int(status, "suspended", 0) > 0)
                 output_row(stdout, "Suspended", "%d grant%s: carewallet grants, then carewallet resume NAME", (int) message_int(status, "suspended", 0),
                            message_int(status, "suspended", 0) == 1 ? "" : "s");
+        if (message_int(status, "unstored", 0) > 0)
+                output_row(stdout, "Not stored", "%sthe end of %d grant%s is not on the disk yet%s: after a restart %s would be alive again. Make room; it is tried again by itself",
+                           paint(stdout, PAINT_BAD), (int) message_int(status, "unstored", 0), message_int(status, "unstored", 0) == 1 ? "" : "s", unpaint(stdout),
+                           message_int(status, "unstored", 0) == 1 ? "it" : "they");
         if (gate)
                 print_gate(gate);
         if (n_waiting > 0)

@@ -91,23 +91,21 @@ static int give_to_owner(int state_dir_fd, int spool_fd, const char *name) {
         return 0;
 }
 
-int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
-        size_t n_name = strnlen(entry->provider, sizeof(entry->provider)), n;
-        uint8_t sealed[FILE_SIZE], plain[ENTRY_SIZE] = {0};
-        cleanup(close_fdp) int spool_fd = -1;
-        uint8_t random[16];
-        char name[33];
-        int r;
+typedef struct Name {
+        char hex[33];
+} Name;
+
+static bool is_valid(const SpoolEntry *entry) {
+        size_t n_name = strnlen(entry->provider, sizeof(entry->provider));
 
         assert(entry->type == SPOOL_REVOKE || entry->type == SPOOL_REVOKE_ALL);
 
-        if (n_name > SPOOL_NAME_MAX || (entry->type == SPOOL_REVOKE) != (n_name > 0) || !text_valid(entry->provider, n_name))
-                return SPOOL_E_NAME;
-        r = spool_count(state_dir_fd, &n);
-        if (r < 0)
-                return r;
-        if (n >= SPOOL_FILES_MAX)
-                return SPOOL_E_FULL;
+        return n_name <= SPOOL_NAME_MAX && (entry->type == SPOOL_REVOKE) == (n_name > 0) && text_valid(entry->provider, n_name);
+}
+
+static int seal_entry(uint8_t ret[static FILE_SIZE], const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
+        size_t n_name = strnlen(entry->provider, sizeof(entry->provider));
+        uint8_t plain[ENTRY_SIZE] = {0};
 
         memcpy(plain, magic, sizeof(magic));
         memcpy(plain + WALLET_ID_AT, wallet_id, 16);
@@ -115,9 +113,40 @@ int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8
         put_le64(plain + TIME_AT, (uint64_t) entry->time_unix_ms);
         put_le16(plain + NAME_AT, (uint16_t) n_name);
         memcpy(plain + NAME_AT + 2, entry->provider, n_name);
-        put_le32(sealed, VERSION);
-        if (crypto_box_seal(sealed + 4, plain, sizeof(plain), public_key) < 0)
-                return -ENOTRECOVERABLE;
+        put_le32(ret, VERSION);
+        return crypto_box_seal(ret + 4, plain, sizeof(plain), public_key) < 0 ? -ENOTRECOVERABLE : 0;
+}
+
+static int add_entry(Name *ret, int state_dir_fd, int spool_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
+        uint8_t sealed[FILE_SIZE], random[16];
+        int r;
+
+        r = seal_entry(sealed, public_key, wallet_id, entry);
+        if (r < 0)
+                return r;
+        randombytes_buf(random, sizeof(random));
+        (void) sodium_bin2hex(ret->hex, sizeof(ret->hex), random, sizeof(random));
+        r = io_write_file(spool_fd, ".new-", ret->hex, sealed, sizeof(sealed));
+        return r < 0 ? r : give_to_owner(state_dir_fd, spool_fd, ret->hex);
+}
+
+int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entries, size_t n_entries) {
+        cleanup(close_fdp) int spool_fd = -1;
+        cleanup(freep) Name *names = NULL;
+        size_t n;
+        int r;
+
+        for (size_t i = 0; i < n_entries; i++)
+                if (!is_valid(&entries[i]))
+                        return SPOOL_E_NAME;
+        r = spool_count(state_dir_fd, &n);
+        if (r < 0)
+                return r;
+        if (n + n_entries > SPOOL_FILES_MAX)
+                return SPOOL_E_FULL;
+        names = calloc(n_entries + 1, sizeof(*names));
+        if (!names)
+                return -ENOMEM;
 
         if (mkdirat(state_dir_fd, "spool", 0700) == 0) {
                 cleanup(close_fdp) int fd = openat(state_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -130,12 +159,15 @@ int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8
         if (spool_fd < 0)
                 return -errno;
 
-        randombytes_buf(random, sizeof(random));
-        (void) sodium_bin2hex(name, sizeof(name), random, sizeof(random));
-        r = io_write_file(spool_fd, ".new-", name, sealed, sizeof(sealed));
-        if (r < 0)
-                return r;
-        return give_to_owner(state_dir_fd, spool_fd, name);
+        for (size_t i = 0; r == 0 && i < n_entries; i++)
+                r = add_entry(&names[i], state_dir_fd, spool_fd, public_key, wallet_id, &entries[i]);
+        for (size_t i = 0; r != 0 && i < n_entries && names[i].hex[0] != '\0'; i++)
+                (void) unlinkat(spool_fd, names[i].hex, 0);
+        return r;
+}
+
+int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
+        return spool_add_all(state_dir_fd, public_key, wallet_id, entry, 1);
 }
 
 /* An entry that can't be opened is SPOOL_DAMAGED. */

@@ -40,6 +40,10 @@ typedef struct SpoolEntry {
 must_check int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16],
                          const SpoolEntry *entry);
 
+/** spool_add_all() - the same for several: all of them, or none */
+must_check int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16],
+                             const SpoolEntry *entries, size_t n_entries);
+
 /**
  * spool_apply() - hand each entry to @apply, in no particular order, and remove it when that has returned 0
  * @seed:   KEY_SPOOL_SEED

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "manager.h"
+#include "narrowing.h"
 
 #define SETTING "auto-lock" /* seconds, u64 little-endian; 0 or absent: off */
 
@@ -42,8 +43,12 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata) {
                 (void) sd_event_source_set_time(source, due_us(autolock));
                 return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
+        if (manager_lock(autolock->manager) != 0) {
+                fputs("carewalletd: not locked though it is time: that would undo a revocation that the full disk did not take\n", stderr);
+                (void) sd_event_source_set_time(source, now_us() + NARROWING_RETRY_MS * UINT64_C(1000));
+                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
         fputs("carewalletd: locked, as it was not used for the time that the patient set\n", stderr);
-        manager_lock(autolock->manager);
         return 0;
 }
 

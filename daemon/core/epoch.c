@@ -5,6 +5,7 @@
 #include "daemon/common/archive.h"
 #include "daemon/common/io.h"
 #include "gate.h"
+#include "narrowing.h"
 #include "note.h"
 
 static int fold_full(int r) {
@@ -127,6 +128,18 @@ int epoch_check(Manager *manager, const char *seen, bool old_keys) {
         return r;
 }
 
+int epoch_try_again(Manager *manager) {
+        bool back;
+        int r;
+
+        r = check_seen(manager, manager->seen_unstored, &back);
+        if (r != 0)
+                return r;
+        free(manager->seen_unstored);
+        manager->seen_unstored = NULL;
+        return 0;
+}
+
 int method_witness(Call *call, void *userdata) {
         Manager *manager = userdata;
         const char *seen = call_string(call, "checkpoint");
@@ -138,9 +151,15 @@ int method_witness(Call *call, void *userdata) {
         if (!manager->wallet)
                 return call_error(call, "org.carewallet.Locked", NULL);
         r = check_seen(manager, seen, &back);
-        if (r == EPOCH_E_FULL)
-                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The wallet has gone back in time: all grants are suspended and the gate is off, as "
-                                                                                                  "long as carewalletd runs; the disk is too full to write that down."));
+        if (r == EPOCH_E_FULL) {
+                free(manager->seen_unstored);
+                manager->seen_unstored = strdup(seen);
+                if (narrowing_store(manager) != 0)
+                        return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The wallet has gone back in time: all grants are suspended and the gate is off, as "
+                                                                                                          "long as carewalletd runs; the disk is too full to write that down. It is tried "
+                                                                                                          "again every few seconds."));
+                r = 0;
+        }
         if (r != 0)
                 return fold(r);
         return call_reply(call, json_pack("{s:b}", "wentBack", back));

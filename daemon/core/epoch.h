@@ -22,3 +22,6 @@ enum {
  * Return: 0; EPOCH_E_*; negative errno.
  */
 must_check int epoch_check(Manager *manager, const char *seen, bool old_keys);
+
+/** epoch_try_again() - the new epoch that a full disk did not take: manager->seen_unstored, which is gone when this returns 0 */
+must_check int epoch_try_again(Manager *manager);

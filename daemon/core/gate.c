@@ -2,6 +2,7 @@
 
 #include "gate.h"
 
+#include "narrowing.h"
 #include "worker.h"
 
 enum {
@@ -489,6 +490,11 @@ int gate_start_stored(Manager *manager) {
         size_t n;
         int r;
 
+        if (wallet_is_unstored(manager->wallet) && narrowing_store(manager) != 0) {
+                manager->gate_waits = true;
+                (void) snprintf(manager->gate_off_reason, sizeof(manager->gate_off_reason), "the disk is full or cannot be written: what was ended is not stored yet");
+                return 0;
+        }
         r = consent_setting_get(consent, "gate-listen", &listen, &n);
         if (r == CONSENT_E_NOT_FOUND || (r == 0 && n == 0))
                 return 0;
@@ -511,6 +517,10 @@ int method_gate_on(Call *call, void *userdata) {
         if (!external && names_no_host(listen))
                 return call_refuse(call, "%s is every address of this machine and none that a provider could name. Say with --external how providers reach it, "
                                          "such as --external https://home.example:8443", listen);
+        if (wallet_is_unstored(manager->wallet) && narrowing_store(manager) != 0)
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The gate stays off: the disk is full or cannot be written, and what was ended is not on it "
+                                                                                                    "yet. Make room and turn it on again."));
+        manager->gate_waits = false;
         if (manager->gate)
                 gate_stop(manager, "turned on anew");
         r = start(manager, call, listen, external ? external : "");
@@ -521,14 +531,15 @@ int method_gate_on(Call *call, void *userdata) {
 
 int method_gate_off(Call *call, void *userdata) {
         Manager *manager = userdata;
-        int r;
 
         if (!manager->wallet)
                 return call_reply(call, NULL); /* a locked wallet serves nothing; the switch is inside */
         gate_stop(manager, "");
-        r = store_switch(manager->wallet, "", "", "gate-off");
-        if (r != 0)
-                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The gate is off now, but the disk is full: it would be on again after the next unlock."));
+        manager->gate_waits = false;
+        wallet_gate_off(manager->wallet);
+        if (narrowing_store(manager) != 0)
+                return call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The gate is off now, but the disk is full or cannot be written: after a restart it would "
+                                                                                                    "be on again. Make room: it is tried again every few seconds."));
         return call_reply(call, NULL);
 }
 

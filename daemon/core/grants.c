@@ -23,6 +23,7 @@ static Grant *grant_free(Grant *grant) {
         if (!grant)
                 return NULL;
         free(grant->jwt);
+        free(grant->revoked_reason);
         sodium_memzero(grant, sizeof(*grant));
         free(grant);
         return NULL;

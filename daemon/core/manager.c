@@ -9,10 +9,12 @@
 #include "daemon/common/spool.h"
 #include "daemon/launcher/launcher.h"
 #include "gate.h"
+#include "narrowing.h"
 #include "rotation.h"
 #include "version.h"
 
 enum {
+        REASON_MAX = 200, /* bytes in the ledger */
         CLEANING_PRIORITY = SD_EVENT_PRIORITY_IDLE,
         FLUSH_MS = 200,
         INTERRUPTED_ENTRIES = 1000, /* of the ledger that are looked at: about 10 ms */
@@ -34,47 +36,21 @@ int manager_revoke(Manager *manager, const char *provider, const char *reason, R
                         return r == CONSENT_E_NOT_FOUND ? r : fold(r);
         }
 
-        /* Dead in memory: from here on nothing is decided in its favour. A grant that was revoked, but not durably, is tried again. */
+        /* Dead in memory: from here on nothing is decided in its favour. What was revoked before, but not durably, is tried again. */
         for (size_t i = 0; i < grants_n(wallet->grants); i++) {
                 Grant *grant = grants_at(wallet->grants, i);
                 RedeemHandedOut handed_out;
 
-                if ((provider && strcmp(grant->provider_name, provider) != 0) || grant->revoked_s > 0)
+                if ((provider && strcmp(grant->provider_name, provider) != 0) || (grant->policy.revoked && !grant->revoked_unstored))
                         continue;
-                grant->policy.revoked = true;
+                if (!grant->policy.revoked)
+                        wallet_revoke(wallet, grant, now_s, reason && strlen(reason) <= REASON_MAX ? reason : NULL);
                 handed_out = redeem_grant_dead(wallet->redeem, grant->id);
                 ret->handed_out.n_streams_cut += handed_out.n_streams_cut;
                 ret->handed_out.n_bytes += handed_out.n_bytes;
                 ret->ids[ret->n_grants++] = grant->id;
         }
-        if (ret->n_grants == 0) {
-                ret->durable = true;
-                return 0;
-        }
-
-        r = wallet_begin(wallet);
-        for (unsigned i = 0; r == 0 && i < ret->n_grants; i++) {
-                const Grant *grant = grants_by_id(wallet->grants, ret->ids[i]);
-                json_t *fields;
-
-                r = consent_grant_revoke(wallet->consent, grant->id, now_s);
-                if (r != 0)
-                        break;
-                fields = json_pack("{s:s, s:s, s:i}", "grant", grant->claims.jti, "provider", grant->provider_name, "uses", (int) grant->policy.uses);
-                if (reason && strlen(reason) <= 200)
-                        (void) json_object_set_new(fields, "reason", json_string(reason));
-                r = wallet_log(wallet, "revoked", fields);
-        }
-        if (r == 0)
-                r = wallet_commit(wallet);
-        else
-                wallet_rollback(wallet);
-        if (r == 0)
-                for (unsigned i = 0; i < ret->n_grants; i++)
-                        grants_by_id(wallet->grants, ret->ids[i])->revoked_s = now_s;
-        else
-                fputs("carewalletd: a revocation is not durable: the disk is full or cannot be written\n", stderr);
-        ret->durable = r == 0;
+        ret->durable = ret->n_grants == 0 || narrowing_store(manager) == 0;
         return 0;
 }
 
@@ -85,31 +61,26 @@ static void on_expiry_reset(void *userdata) {
 }
 
 static void expire_due(Manager *manager) {
+        static uint64_t ids[GRANTS_MAX];
         Wallet *wallet = manager->wallet;
         int64_t now_s = wallet_now(wallet).utc_ms / 1000;
+        size_t n = 0;
 
         for (size_t i = 0; i < grants_n(wallet->grants); i++) {
                 Grant *grant = grants_at(wallet->grants, i);
-                int r;
 
                 if (grant->policy.expired || grant->policy.revoked || now_s < grant->claims.terms.expires_s)
                         continue;
-                grant->policy.expired = true;
+                wallet_expire(wallet, grant);
                 (void) redeem_grant_dead(wallet->redeem, grant->id);
-                r = wallet_begin(wallet);
-                if (r == 0)
-                        r = consent_grant_expire(wallet->consent, grant->id);
-                if (r == 0)
-                        r = wallet_log(wallet, "expired", json_pack("{s:s, s:s}", "grant", grant->claims.jti, "provider", grant->provider_name));
-                if (r == 0)
-                        r = wallet_commit(wallet);
-                else
-                        wallet_rollback(wallet);
-                if (r != 0)
-                        fputs("carewalletd: the end of a grant could not be stored; it is ended in memory\n", stderr);
-                if (gate_reset(manager, &grant->id, 1, on_expiry_reset, NULL) < 0)
-                        gate_stop(manager, "out of memory");
+                ids[n++] = grant->id;
         }
+        if (n == 0)
+                return;
+        if (narrowing_store(manager) != 0)
+                fputs("carewalletd: the end of a grant could not be stored; it is ended in memory\n", stderr);
+        if (gate_reset(manager, ids, n, on_expiry_reset, NULL) < 0)
+                gate_stop(manager, "out of memory");
 }
 
 void manager_arm_expiry(Manager *manager) {
@@ -250,10 +221,14 @@ int manager_apply_spool(Manager *manager, unsigned *ret_applied, json_t *unknown
         return fold(r);
 }
 
-void manager_lock(Manager *manager) {
+int manager_lock(Manager *manager) {
+        int r = narrowing_keep(manager, false);
+
+        if (r != 0)
+                return r;
         gate_stop(manager, "");
         manager->exit_code = LAUNCHER_CORE_RELOCK;
-        (void) sd_event_exit(manager->event, 0);
+        return sd_event_exit(manager->event, 0);
 }
 
 int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown) {
@@ -316,6 +291,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
         (void) source;
         (void) info;
+        if (narrowing_keep(manager, true) != 0)
+                fputs("carewalletd: ended by a signal while a revocation, or that the gate was turned off, could not be written anywhere: the disk is full. "
+                      "It is undone by the next unlock: revoke again then\n", stderr);
         return sd_event_exit(manager->event, 0);
 }
 
@@ -427,6 +405,8 @@ Manager *manager_free(Manager *manager) {
         (void) secret_free(manager->config.credential);
         sd_event_source_disable_unref(manager->keyjob_turn);
         sd_event_source_disable_unref(manager->expiry);
+        sd_event_source_disable_unref(manager->narrowing);
+        free(manager->seen_unstored);
         sd_event_source_disable_unref(manager->cleaning);
         (void) close_fd(manager->expiry_fd);
         (void) sd_event_unref(manager->event);

@@ -58,6 +58,9 @@ typedef struct Manager {
         sd_event_source *cleaning; /* deletes what failed imports left, step by step */
         int expiry_fd; /* timerfd, realtime, cancelled when the clock is set */
         sd_event_source *expiry;
+        sd_event_source *narrowing; /* while something holds in memory only: narrowing.h */
+        bool gate_waits; /* off until that is stored */
+        char *seen_unstored; /* a checkpoint that this wallet is behind, and the new epoch is not on the disk; NULL: none */
         int exit_code;
 } Manager;
 
@@ -67,8 +70,8 @@ DEFINE_CLEANUP(Manager *, manager_free)
 /** manager_run() - until a signal or Lock. Return: the process's exit code, negative errno */
 int manager_run(Manager *manager);
 
-/** manager_lock() - ends the loop, and with the process the keys; a fresh, locked core takes its place */
-void manager_lock(Manager *manager);
+/** manager_lock() - ends the loop, and with the process the keys; a fresh, locked core takes its place. > 0, and nothing ends: narrowing_keep() */
+must_check int manager_lock(Manager *manager);
 
 /**
  * manager_apply_spool() - revocations that waited, committed when this returns 0

@@ -146,7 +146,11 @@ static json_t *terms_json(const GrantClaims *claims, const char *provider, const
 }
 
 json_t *grant_json(const Grant *grant, PolicyNow now) {
-        return terms_json(&grant->claims, grant->provider_name, state_name(&grant->policy, now), grant->policy.uses, grant->revoked_s);
+        json_t *json = terms_json(&grant->claims, grant->provider_name, state_name(&grant->policy, now), grant->policy.uses, grant->revoked_s);
+
+        if (grant->revoked_unstored || grant->expired_unstored)
+                (void) json_object_set_new(json, "durable", json_false());
+        return json;
 }
 
 int method_list_grants(Call *call, void *userdata) {
@@ -418,7 +422,7 @@ static void on_reset(void *userdata) {
                 else {
                         json_decref(revoking->answer);
                         (void) not_durable(revoking->call, "The grants are dead now and the gate is off, but the disk is full or cannot be written: after a restart they "
-                                                           "would be alive again. Make room and revoke again.");
+                                                           "would be alive again. Make room: it is tried again every few seconds, and `carewallet status` says when it is stored.");
                 }
         }
         free(revoking);
@@ -488,7 +492,10 @@ int method_revoke(Call *call, void *userdata) {
                 return 0;
         }
         if (!revocation.durable) {
-                gate_stop(manager, "the disk is full or cannot be written: a revocation is not durable");
+                manager->gate_waits |= manager->gate != NULL;
+                gate_stop(manager, "the disk is full or cannot be written: a revocation is not stored yet");
+                revoking->durable = !wallet_is_unstored(manager->wallet); /* there may be room since */
+                (void) json_object_set_new(revoking->answer, "durable", json_boolean(revoking->durable));
                 on_reset(revoking);
                 return 0;
         }

@@ -4,6 +4,7 @@
 
 #include "db.h"
 #include "keyjob.h"
+#include "narrowing.h"
 #include "rotation.h"
 
 #include <fcntl.h>
@@ -188,6 +189,11 @@ int method_remove_key(Call *call, void *userdata) {
 
 /* --- RotateKey: the plan, and then the core ends: who unlocks a fresh one carries it out --- */
 
+static void lock_for_rotation(Manager *manager) {
+        if (manager_lock(manager) != 0)
+                fputs("carewalletd: the wallet could not be locked now; the plan is carried out when it was locked and is unlocked again\n", stderr);
+}
+
 static void rotate_derived(KeyJob *job) {
         Manager *manager = job->manager;
         cleanup(secret_freep) Secret *new_root = NULL;
@@ -218,16 +224,18 @@ static void rotate_derived(KeyJob *job) {
         }
         call_linger(job->call);
         keyjob_reply(job, json_pack("{s:o}", "ended", ended), -1);
-        manager_lock(manager);
+        lock_for_rotation(manager);
 }
 
-/* A second copy, and a little. */
-static bool has_room(const Manager *manager) {
+/* A second copy, and a little; what waits for room goes first. */
+static bool has_room(Manager *manager) {
         static const char *const names[] = { "records.db", "records.db-wal", "consent.db", "consent.db-wal" };
         uint64_t n_needed = 8 * 1024 * 1024;
         struct statfs fs;
         struct stat st;
 
+        if (wallet_is_unstored(manager->wallet) && narrowing_store(manager) != 0)
+                return false;
         for (size_t i = 0; i < N_ELEMENTS(names); i++)
                 if (fstatat(manager->config.state_dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
                         n_needed += (uint64_t) st.st_size;
@@ -285,7 +293,7 @@ static void upgrade_proven(KeyJob *job) {
         } else {
                 call_linger(job->call);
                 keyjob_reply(job, NULL, -1);
-                manager_lock(manager);
+                lock_for_rotation(manager);
         }
 }
 

@@ -18,7 +18,7 @@ const Method methods[] = {
         { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
           "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, codesLeft: ?int, "
-          "autoLockS: ?int, suspended: ?int, epochBy: ?string, since: ?object",
+          "autoLockS: ?int, suspended: ?int, unstored: ?int, epochBy: ?string, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
@@ -189,6 +189,7 @@ static void add_open_state(const Manager *manager, json_t *status) {
         }
         (void) json_object_set_new(status, "suspended", json_integer(n_suspended));
         (void) json_object_set_new(status, "grants", json_integer(n_active));
+        (void) json_object_set_new(status, "unstored", json_integer((json_int_t) wallet->n_unstored));
         for (size_t i = 0; i < wallet->n_urls; i++)
                 (void) json_array_append_new(urls, json_string(wallet->urls[i]));
         gate = json_pack("{s:b, s:o}", "on", manager->gate && gate_address(manager->gate), "urls", urls);
@@ -263,10 +264,15 @@ int method_lock(Call *call, void *userdata) {
 
         if (!was_open)
                 return call_reply(call, json_pack("{s:b}", "ended", 0));
+        r = manager_lock(manager);
+        if (r > 0)
+                return call_error(call, "org.carewallet.NotDurable",
+                                  json_pack("{s:s}", "reason", "The wallet stays open: a revocation, or that the gate is off, is not on the disk yet, and locking would undo it. Nothing is "
+                                                               "served meanwhile. The disk is full or cannot be written: make room, then lock again."));
+        if (r < 0)
+                return r;
         call_linger(call);
-        r = call_reply(call, json_pack("{s:b}", "ended", 1));
-        manager_lock(manager);
-        return r;
+        return call_reply(call, json_pack("{s:b}", "ended", 1));
 }
 
 int method_accept_clock(Call *call, void *userdata) {

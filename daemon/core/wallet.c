@@ -7,6 +7,10 @@
 #include "db.h"
 #include "rotation.h"
 
+enum {
+        LATE_S = 2, /* an entry of the ledger that is later than what it tells of says when that was */
+};
+
 static int consent_to_wallet(int r) {
         switch (r) {
         case CONSENT_E_KEY:
@@ -60,15 +64,99 @@ void wallet_rollback(Wallet *wallet) {
         consent_rollback(wallet->consent);
 }
 
-int wallet_commit(Wallet *wallet) {
-        int r = consent_saw_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
+/* --- what narrows holds in memory first, and goes with the next commit --- */
 
+static bool is_unstored(const Grant *grant) {
+        return grant->revoked_unstored || grant->expired_unstored;
+}
+
+void wallet_revoke(Wallet *wallet, Grant *grant, int64_t now_s, const char *reason) {
+        wallet->n_unstored += !is_unstored(grant);
+        grant->policy.revoked = true;
+        grant->revoked_unstored = true;
+        grant->revoked_s = now_s > 0 ? now_s : 1;
+        grant->revoked_reason = reason ? strdup(reason) : NULL;
+}
+
+void wallet_expire(Wallet *wallet, Grant *grant) {
+        wallet->n_unstored += !is_unstored(grant);
+        grant->policy.expired = true;
+        grant->expired_unstored = true;
+}
+
+void wallet_gate_off(Wallet *wallet) {
+        wallet->gate_off_unstored = true;
+}
+
+bool wallet_is_unstored(const Wallet *wallet) {
+        return wallet->n_unstored > 0 || wallet->gate_off_unstored;
+}
+
+static int store_revoked(Wallet *wallet, const Grant *grant) {
+        json_t *fields = json_pack("{s:s, s:s, s:i, s:s*}", "grant", grant->claims.jti, "provider", grant->provider_name, "uses", (int) grant->policy.uses, "reason",
+                                   grant->revoked_reason);
+        char at[CLOCK_TEXT_SIZE];
+        int r;
+
+        if (wallet_now(wallet).utc_ms / 1000 > grant->revoked_s + LATE_S) {
+                clock_format_utc(at, grant->revoked_s);
+                (void) json_object_set_new(fields, "at", json_string(at));
+        }
+        r = consent_grant_revoke(wallet->consent, grant->id, grant->revoked_s);
+        if (r == 0)
+                return wallet_log(wallet, "revoked", fields);
+        json_decref(fields);
+        return r;
+}
+
+static int store_narrowed(Wallet *wallet) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && wallet->n_unstored > 0 && i < grants_n(wallet->grants); i++) {
+                const Grant *grant = grants_at(wallet->grants, i);
+
+                if (grant->expired_unstored) {
+                        r = consent_grant_expire(wallet->consent, grant->id);
+                        if (r == 0)
+                                r = wallet_log(wallet, "expired", json_pack("{s:s, s:s}", "grant", grant->claims.jti, "provider", grant->provider_name));
+                }
+                if (r == 0 && grant->revoked_unstored)
+                        r = store_revoked(wallet, grant);
+        }
+        if (r == 0 && wallet->gate_off_unstored) {
+                r = consent_setting_put(wallet->consent, "gate-listen", "", 0);
+                if (r == 0)
+                        r = wallet_log(wallet, "gate-off", NULL);
+        }
+        return r;
+}
+
+static void narrowed_is_stored(Wallet *wallet) {
+        for (size_t i = 0; wallet->n_unstored > 0 && i < grants_n(wallet->grants); i++) {
+                Grant *grant = grants_at(wallet->grants, i);
+
+                wallet->n_unstored -= is_unstored(grant);
+                grant->revoked_unstored = grant->expired_unstored = false;
+                free(grant->revoked_reason);
+                grant->revoked_reason = NULL;
+        }
+        wallet->gate_off_unstored = false;
+}
+
+int wallet_commit(Wallet *wallet) {
+        int r = store_narrowed(wallet);
+
+        if (r == 0)
+                r = consent_saw_time(wallet->consent, wallet_now(wallet).utc_ms / 1000);
         if (r != 0) {
                 wallet_rollback(wallet);
                 return r;
         }
         wallet->in_transaction = false;
-        return consent_commit(wallet->consent);
+        r = consent_commit(wallet->consent);
+        if (r == 0)
+                narrowed_is_stored(wallet);
+        return r;
 }
 
 int wallet_log(Wallet *wallet, const char *type, json_t *fields) {

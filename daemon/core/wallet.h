@@ -41,6 +41,8 @@ typedef struct Wallet {
         char *urls[WALLET_URLS_MAX]; /* of the gate, as providers reach it */
         Totp totp; /* codes of a phone; without a secret: none is enrolled */
         bool in_transaction;
+        size_t n_unstored;      /* grants that ended in memory, and the disk does not know it yet */
+        bool gate_off_unstored; /* the same of the patient's switch */
 } Wallet;
 
 /** wallet_open() - @zone: for a new wallet, whose databases are made; NULL: the wallet must be whole */
@@ -52,11 +54,21 @@ DEFINE_CLEANUP(Wallet *, wallet_close)
 const char *wallet_reason(int r);
 
 PolicyNow wallet_now(const Wallet *wallet);
-/** wallet_begin(), wallet_commit() - a transaction on consent.db; committing also stores the time when it is the highest seen. CONSENT_E_FULL */
+/**
+ * wallet_begin(), wallet_commit() - a transaction on consent.db. CONSENT_E_FULL
+ *
+ * Committing also stores the time when it is the highest seen, and whatever narrowing holds in memory only: nothing is stored without it.
+ */
 must_check int wallet_begin(Wallet *wallet);
 must_check int wallet_commit(Wallet *wallet);
 /** wallet_rollback() - undo the running transaction; nothing when none runs: wallet_begin() that failed and wallet_commit() leave none */
 void wallet_rollback(Wallet *wallet);
+/** wallet_revoke(), wallet_expire(), wallet_gate_off() - in memory at once, on the disk with the next commit. @reason: for the ledger, or NULL */
+void wallet_revoke(Wallet *wallet, Grant *grant, int64_t now_s, const char *reason);
+void wallet_expire(Wallet *wallet, Grant *grant);
+void wallet_gate_off(Wallet *wallet);
+/** wallet_is_unstored() - something of it holds only as long as this process runs */
+bool wallet_is_unstored(const Wallet *wallet);
 /** wallet_set_zones() - committed, logged, then used; a specification that can't be read is -EINVAL. CONSENT_E_FULL */
 must_check int wallet_set_zones(Wallet *wallet, const char *spec);
 /** wallet_log() - a ledger entry in the running transaction; @fields: stolen object, gets "type" and "time" in front */

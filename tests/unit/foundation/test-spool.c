@@ -171,6 +171,23 @@ static void a_name_that_is_none_and_a_thousand_and_first_entry_are_refused(void 
         assert_int_equal(add(&f, SPOOL_REVOKE, "one more"), SPOOL_E_FULL);
 }
 
+static void several_are_spooled_or_none(void **state) {
+        cleanup(fixture_done) Fixture f = fixture_new();
+        SpoolEntry entries[] = {
+                {.type = SPOOL_REVOKE, .provider = "clinic"},
+                {.type = SPOOL_REVOKE, .provider = "two\nlines"},
+                {.type = SPOOL_REVOKE, .provider = "other"},
+        };
+
+        (void) state;
+
+        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries)), SPOOL_E_NAME);
+        assert_int_equal(count(&f), 0);
+        (void) snprintf(entries[1].provider, sizeof(entries[1].provider), "third");
+        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries)), 0);
+        assert_int_equal(count(&f), N_ELEMENTS(entries));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_was_spooled_is_applied_once),
@@ -178,6 +195,7 @@ int main(void) {
                 cmocka_unit_test(the_file_does_not_show_whom_it_concerns),
                 cmocka_unit_test(what_can_not_be_opened_is_said_and_removed),
                 cmocka_unit_test(a_name_that_is_none_and_a_thousand_and_first_entry_are_refused),
+                cmocka_unit_test(several_are_spooled_or_none),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
