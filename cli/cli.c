@@ -220,6 +220,7 @@ static int find_socket(Cli *cli) {
         if (wallet && !places_is_name(wallet))
                 return cli_usage(cli, "A wallet's name is 1 to %d small letters, digits and hyphens and begins with no hyphen, unlike \"%.64s\". Those that you "
                                       "have: carewallet wallets.", PLACES_NAME_MAX, wallet);
+        cli->is_socket_given = given != NULL;
         cli->wallet = wallet && strcmp(wallet, PLACES_PLAIN) != 0 ? wallet : NULL;
         if (given ? (size_t) snprintf(cli->socket, sizeof(cli->socket), "%s", given) >= sizeof(cli->socket) : places_socket(cli->wallet, cli->socket) != 0)
                 return cli_usage(cli, "The path of the daemon's socket is missing or too long: give --socket PATH.");
@@ -320,8 +321,10 @@ static int step_up(Cli *cli) {
                 progress_end(&progress);
                 if (r != 0)
                         return r;
-                if (!reply.error)
+                if (!reply.error) {
+                        cli_unlocked(&reply);
                         return 0;
+                }
                 r = cli_reply_failed(cli, &reply);
                 if (cli->passphrase_fd >= 0 || try == TRIES || !is_error(&reply, "WrongPassphrase"))
                         return r;
@@ -346,8 +349,10 @@ static int give_code(Cli *cli) {
                 r = exchange(cli, recovery ? "Unlock" : "StepUp", parameters, false, &fd, 1, &reply);
                 if (r != 0)
                         return r;
-                if (!reply.error)
+                if (!reply.error) {
+                        cli_unlocked(&reply);
                         return 0;
+                }
                 r = cli_reply_failed(cli, &reply);
                 if (cli->code_fd >= 0 || try == TRIES || !is_error(&reply, "WrongCode"))
                         return r;

@@ -43,6 +43,7 @@ struct Cli {
         char socket[256];
         const char *wallet; /* its name; NULL: the plain one, or by its socket */
         const char *state_dir; /* NULL: not given */
+        bool is_socket_given;  /* not found by the wallet's name */
         Client *client;        /* NULL: not connected */
         Memory *memory;        /* NULL: there is none */
         json_t *status;        /* the last that this run has seen, or NULL */
@@ -134,6 +135,9 @@ enum {
  * A locked wallet is unlocked with it first.
  */
 must_check int cli_proof(Cli *cli, json_t *parameters, int *ret_fd);
+
+/** cli_unlocked() - after any Unlock: warns of revocations that waited and ended nothing */
+void cli_unlocked(const Reply *reply);
 
 /** cli_look() - ask Status, remember it and warn where the ledger went back; cli->status is set. @accept: as memory_note() */
 must_check int cli_look(Cli *cli, bool accept);

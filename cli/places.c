@@ -54,6 +54,32 @@ int places_socket(const char *name, char ret[static PLACES_PATH_SIZE]) {
         return 0;
 }
 
+static bool has(const char *dir, const char *file) {
+        char path[PATH_MAX];
+
+        (void) snprintf(path, sizeof(path), "%s/%s", dir, file);
+        return access(path, F_OK) == 0;
+}
+
+int places_state_dir(const char *name, char ret[static PLACES_PATH_SIZE]) {
+        const struct passwd *user = getpwuid(getuid());
+        const char *home = getenv("HOME");
+        char own[PLACES_PATH_SIZE], other[PLACES_PATH_SIZE];
+
+        if ((!home || home[0] != '/') && user)
+                home = user->pw_dir;
+        if (home && snprintf(own, sizeof(own), is_plain(name) ? "%s/.local/state/" FOLDER : "%s/.local/state/" FOLDER "@%s", home, name) < (int) sizeof(own) && has(own, "slots")) {
+                memcpy(ret, own, sizeof(own));
+                return 0;
+        }
+        /* what is in that one is for its own user to see */
+        if ((user || !is_plain(name)) && snprintf(other, sizeof(other), "/var/lib/" FOLDER "/%s", is_plain(name) ? user->pw_name : name) < (int) sizeof(other) && has(other, ".")) {
+                memcpy(ret, other, sizeof(other));
+                return 0;
+        }
+        return PLACES_E_NONE;
+}
+
 /* --- the list --- */
 
 typedef struct List {

@@ -177,6 +177,18 @@ int cli_unlock(Cli *cli, json_t *parameters, int secret_fd, Reply *ret) {
         return r;
 }
 
+void cli_unlocked(const Reply *reply) {
+        const char *reason = message_text(reply->parameters, "notApplied", NULL);
+        const json_t *name;
+        size_t i;
+
+        json_array_foreach (json_object_get(reply->parameters, "unknown"), i, name)
+                cli_warn("\"%s\": a revocation of that name waited for the wallet, but you know no provider of that name, so it ended nothing. Look at carewallet grants, "
+                         "then: carewallet revoke NAME", json_is_string(name) ? json_string_value(name) : "?");
+        if (reason)
+                cli_warn("%s", reason);
+}
+
 int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {
         bool recovery = cli_option(cli, CLI_RECOVERY) || cli_option(cli, CLI_RECOVERY_FD);
         cleanup(json_decrefp) json_t *unlock = NULL;
@@ -205,6 +217,7 @@ int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {
                         r = cli_reply_failed(cli, &reply);
                 if (r != 0)
                         return r;
+                cli_unlocked(&reply);
         }
         *ret_fd = take_fd(&fd);
         return 0;

@@ -168,6 +168,9 @@ void log_print(FILE *file, const json_t *entry) {
                 if (at)
                         fprintf(file, ", at %s; the disk had been full", output_time(time, at));
         }
+        else if (strcmp(type, "revocation-unknown") == 0)
+                fprintf(file, "%sa revocation ended nothing%s: it waited for the wallet, and you know nobody named %s", paint(stdout, PAINT_BAD), unpaint(stdout),
+                        message_text(entry, "name", "?"));
         else if (strcmp(type, "provider-added") == 0)
                 fprintf(file, "you got to know %s by its key", provider);
         else if (strcmp(type, "import") == 0) {

@@ -9,6 +9,7 @@
 #include "daemon/common/slots.h"
 #include "daemon/common/spool.h"
 #include "parse.h"
+#include "places.h"
 
 enum {
         ALL,
@@ -18,6 +19,8 @@ enum {
         TIMEOUT_S = 10, /* a daemon that takes longer does not live */
 };
 
+#define UNCHECKED " Whether you know a provider of that name could not be checked, as that is sealed too: if not, unlock says so."
+
 static const Option options[] = {
         [ALL] = {"all", NULL, "end everything that anybody has", NULL},
         [REASON] = {"reason", "TEXT", "for your own log", NULL},
@@ -25,10 +28,34 @@ static const Option options[] = {
         {NULL, NULL, NULL, NULL},
 };
 
+/* Where the wallet's files are: as given, as its daemon once said, or where its service keeps them. NULL: not known. */
+static const char *find_state_dir(const Cli *cli, char buffer[static PLACES_PATH_SIZE]) {
+        const char *dir = cli->state_dir ? cli->state_dir : cli->memory ? memory_state_dir(cli->memory) : NULL;
+
+        if (dir)
+                return dir;
+        return !cli->is_socket_given && places_state_dir(cli->wallet, buffer) == 0 ? buffer : NULL;
+}
+
+/* Nothing may be said to be ended, or not to be served, that was not looked at. */
+static int printf_like(3, 4) may_be_serving(const Cli *cli, const char *provider, const char *format, ...) {
+        cleanup(freep) char *what = NULL;
+        va_list arguments;
+
+        va_start(arguments, format);
+        if (vasprintf(&what, format, arguments) < 0)
+                what = NULL;
+        va_end(arguments);
+        return cli_fail(cli, EXIT_UNREACHABLE, "Nothing was ended: nobody listens at %s, and %s. So it can't be told whether carewalletd runs: it may still be serving. "
+                                               "Say where it listens or keeps its state: carewallet revoke %s --socket PATH, or --state-dir DIR. To be sure now, stop it: "
+                                               "systemctl --user stop carewalletd", cli->socket, what ? what : "its state can't be read", provider ? provider : "--all");
+}
+
 /* Without a daemon: a sealed note in its state directory, applied before it serves anything again. */
 static int leave_note(Cli *cli, const char *provider) {
-        const char *dir = cli->state_dir ? cli->state_dir : cli->memory ? memory_state_dir(cli->memory) : NULL;
         SpoolEntry entry = {.type = provider ? SPOOL_REVOKE : SPOOL_REVOKE_ALL};
+        char buffer[PLACES_PATH_SIZE];
+        const char *dir = find_state_dir(cli, buffer);
         uint8_t key[32], wallet_id[16];
         cleanup(close_fdp) int fd = -1;
         struct timespec now;
@@ -36,23 +63,23 @@ static int leave_note(Cli *cli, const char *provider) {
         int r;
 
         if (!dir)
-                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run (nobody listens at %s), so nothing is served now. To have the grants ended "
-                                                       "before it serves anything again, say where its state is: carewallet revoke %s "
-                                                       "--state-dir DIR", cli->socket, provider ? provider : "--all");
+                return may_be_serving(cli, provider, "where carewalletd keeps its state is not known");
         fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run, and its state in %s can't be reached: %s. Nothing is served "
-                                                       "while it does not run. Try again as its user or as root, or when it runs.",
-                                dir, strerror(errno));
+                return may_be_serving(cli, provider, "its state in %s can't be reached (%s; try again as its user or as root)", dir, strerror(errno));
 
         /* a running daemon holds a lock on its state directory */
-        runs = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+        r = flock(fd, LOCK_SH | LOCK_NB);
+        if (r < 0 && errno != EWOULDBLOCK)
+                return may_be_serving(cli, provider, "the lock on %s can't be looked at (%s)", dir, strerror(errno));
+        runs = r < 0;
         (void) flock(fd, LOCK_UN);
 
         r = slots_read_public_key(fd, key, wallet_id);
         if (r != 0 && !(cli->memory && memory_revocation_key(cli->memory, key, wallet_id)))
-                return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd does not run, and there is no wallet in %s that could be read%s%s. Nothing is served "
-                                                       "while it does not run.", dir, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+                return runs ? may_be_serving(cli, provider, "the wallet in %s, which a carewalletd uses, can't be read", dir)
+                            : cli_fail(cli, EXIT_UNREACHABLE, "No carewalletd runs in %s, and there is no wallet in it that could be read%s%s.", dir, r < 0 ? ": " : "",
+                                       r < 0 ? strerror(-r) : "");
 
         (void) clock_gettime(CLOCK_REALTIME, &now);
         entry.time_unix_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -62,19 +89,20 @@ static int leave_note(Cli *cli, const char *provider) {
         if (r == SPOOL_E_FULL)
                 return cli_fail(cli, EXIT_REFUSED, "Too many revocations wait already. Start carewalletd and unlock the wallet.");
         if (r != 0)
-                return cli_fail(cli, EXIT_UNREACHABLE, "The revocation could not be written to %s: %s. Nothing is served while carewalletd does not run; "
-                                                       "try again as its user or as root.", dir, strerror(-fold(r)));
+                return cli_fail(cli, EXIT_UNREACHABLE, "The revocation could not be written to %s: %s. %s Try again as its user or as root.", dir, strerror(-fold(r)),
+                                runs ? "carewalletd runs and may still be serving." : "Nothing is served while carewalletd does not run.");
 
         if (runs)
                 return cli_fail(cli, EXIT_UNREACHABLE, "carewalletd runs, but does not answer at %s: it may still be serving. The revocation is on the disk "
-                                                       "and is applied at the next unlock. To be sure now, stop it: systemctl --user stop carewalletd", cli->socket);
+                                                       "and is applied at the next unlock. To be sure now, name its socket (--socket PATH), or stop it: "
+                                                       "systemctl --user stop carewalletd", cli->socket);
         if (cli->json) {
                 cleanup(json_decrefp) json_t *answer = json_pack("{s:b, s:b, s:b}", "spooled", true, "durable", true, "reachable", false);
 
                 return cli_print_json(cli, answer);
         }
         output_say(stdout, 0, "%s: the revocation is on the disk, sealed for the wallet. It takes effect when the wallet is next unlocked, before "
-                              "anything is served. Nothing is served while carewalletd does not run.", provider ? provider : "All grants");
+                              "anything is served. Nothing is served while carewalletd does not run.%s", provider ? provider : "All grants", provider ? UNCHECKED : "");
         return EXIT_DONE;
 }
 
@@ -111,7 +139,7 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
 
         if (message_bool(result, "spooled")) {
                 output_say(stdout, 0, "%s: the wallet is locked, so nothing is served now. The revocation is on the disk and takes effect when the "
-                                      "wallet is unlocked, before anything is served.", provider ? provider : "All grants");
+                                      "wallet is unlocked, before anything is served.%s", provider ? provider : "All grants", provider ? UNCHECKED : "");
                 return EXIT_DONE;
         }
         if (n == 0) {

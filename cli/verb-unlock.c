@@ -58,11 +58,13 @@ static int run(Cli *cli) {
                 }
 
                 n_applied = message_int(reply.parameters, "applied", 0);
+                cli_unlocked(&reply);
                 r = cli_look(cli, false);
                 if (r != 0)
                         return r;
                 if (cli->json) {
-                        cleanup(json_decrefp) json_t *answer = json_pack("{s:I}", "applied", (json_int_t) n_applied);
+                        cleanup(json_decrefp) json_t *answer = json_pack("{s:I, s:O*, s:O*}", "applied", (json_int_t) n_applied, "unknown", json_object_get(reply.parameters, "unknown"),
+                                                                         "not_applied", json_object_get(reply.parameters, "notApplied"));
 
                         return cli_print_json(cli, answer);
                 }

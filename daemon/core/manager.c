@@ -192,6 +192,23 @@ typedef struct Applying {
         Revocation *revocation;
 } Applying;
 
+static int note_unknown(Applying *applying, const char *name) {
+        Wallet *wallet = applying->manager->wallet;
+        int r;
+
+        r = wallet_begin(wallet);
+        if (r == 0)
+                r = wallet_log(wallet, "revocation-unknown", json_pack("{s:s}", "name", name));
+        if (r == 0)
+                r = wallet_commit(wallet);
+        else
+                wallet_rollback(wallet);
+        if (r != 0)
+                return -ENOSPC;
+        fputs("carewalletd: a revocation that waited names no provider and ended nothing: carewallet log\n", stderr);
+        return json_array_append_new(applying->unknown, json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
 static int apply_revocation(void *userdata, const SpoolEntry *entry) {
         Applying *applying = userdata;
         int r;
@@ -202,7 +219,7 @@ static int apply_revocation(void *userdata, const SpoolEntry *entry) {
         r = manager_revoke(applying->manager, entry->type == SPOOL_REVOKE ? entry->provider : NULL,
                            entry->type == SPOOL_DAMAGED ? "a damaged revocation waited" : "asked for while locked", applying->revocation);
         if (r == CONSENT_E_NOT_FOUND) /* mistyped, perhaps: it is said, not swallowed */
-                return json_array_append_new(applying->unknown, json_string(entry->provider)) < 0 ? -ENOMEM : 0;
+                return note_unknown(applying, entry->provider);
         if (r != 0)
                 return r;
         if (!applying->revocation->durable)

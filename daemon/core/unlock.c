@@ -18,6 +18,12 @@ static uint64_t seen_generation(Wallet *wallet) {
         return consent_setting_get(wallet->consent, "slots-generation", &seen, &n) == 0 && n == 8 ? get_le64((const uint8_t *) seen) : 0;
 }
 
+static const char *spool_reason(int r) {
+        return r == -EACCES ? "Revocations that wait in the state directory belong to another user and can't be read, so they ended nothing. "
+                              "Give the folder spool in it to carewalletd's user, then unlock again."
+                            : "Revocations that wait could not be written to the wallet, so they ended nothing. Make room on the disk, then unlock again.";
+}
+
 static const char *epoch_reason(int r) {
         switch (r) {
         case EPOCH_E_FOREIGN:
@@ -65,9 +71,7 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
         if (r == 0)
                 return NULL;
         manager->wallet = wallet_close(manager->wallet);
-        return r == -EACCES ? "Revocations that wait in the state directory belong to another user and can't be read, so nothing is opened. "
-                              "Give the folder spool in it to carewalletd's user."
-                            : "Revocations that waited could not be written, so nothing is opened. Make room on the disk and try again.";
+        return spool_reason(r);
 }
 
 /* --- with a credential of the service manager --- */
@@ -236,6 +240,7 @@ static void unlocked(KeyJob *job) {
         Manager *manager = job->manager;
         json_t *unknown;
         unsigned n_applied = 0;
+        int r;
 
         if (!manager->wallet && rotation_is_due(manager->config.state_dir_fd)) {
                 start_rotation((Unlocking *) job);
@@ -246,9 +251,8 @@ static void unlocked(KeyJob *job) {
                 return;
         }
         unknown = json_array();
-        if (manager_apply_spool(manager, &n_applied, unknown) != 0)
-                fputs("carewalletd: a revocation that waits could not be applied\n", stderr);
-        keyjob_reply(job, json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown), -1);
+        r = manager_apply_spool(manager, &n_applied, unknown);
+        keyjob_reply(job, json_pack("{s:i, s:o, s:s*}", "applied", (int) n_applied, "unknown", unknown, "notApplied", r != 0 ? spool_reason(r) : NULL), -1);
 }
 
 static void begin_unlock(KeyJob *job) {

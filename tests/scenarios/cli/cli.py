@@ -463,6 +463,55 @@ class Filled(unittest.TestCase):
                                         self.assertIn('Applied first: 1 revocation that waited', self.w.unlock().out)
                                         self.assertFalse([g for g in self.w.json('grants') if g['state'] == 'active'])
 
+        def test_a_mistyped_name_that_waited_for_the_wallet_is_said_and_not_swallowed(self):
+                for how in 'locked', 'dead':
+                        with self.subTest(how=how):
+                                self.w.grant('endo', preset='visit')
+                                if how == 'locked':
+                                        self.w.lock()
+                                else:
+                                        self.w.kill()
+                                self.assertIn('could not be checked', ' '.join(self.w.cli('revoke', 'endo-klinik').out.split()))
+                                if how == 'dead':
+                                        self.w.start()
+                                result = self.w.cli('unlock', '--json', '--passphrase-fd', '{}', passphrase=self.w.passphrase)
+                                self.assertEqual((result.json['applied'], result.json['unknown']), (0, ['endo-klinik']))
+                                self.assertRegex(' '.join(result.err.split()), '"endo-klinik".*you know no provider of that name, so it ended nothing')
+                                self.assertTrue([g for g in self.w.json('grants') if g['state'] == 'active'])
+                                entry = self.w.cli('log', '--json').rows[-1]
+                                self.assertEqual((entry['type'], entry['name']), ('revocation-unknown', 'endo-klinik'))
+                                self.assertIn('you know nobody named endo-klinik', self.w.cli('log').out)
+                                self.assertEqual(self.w.json('status')['waiting'], 0)
+                                self.w.cli('revoke', 'endo')
+
+        def test_where_nobody_listens_it_is_looked_whether_a_daemon_runs(self):
+                home = self.w.path('other-home')
+                state = os.path.join(home, '.local', 'state', 'carewallet@mine')
+                runtime = self.w.path('runtime')
+                for path in os.path.dirname(state), runtime:
+                        os.makedirs(path, 0o700)
+                env = {**self.w.env, 'HOME': home, 'XDG_RUNTIME_DIR': runtime}
+                del env['CAREWALLET_SOCKET']
+                revoke = lambda: subprocess.run([CLI, 'revoke', '--all', '--wallet', 'mine'], env=env, capture_output=True, text=True)  # noqa: E731
+
+                nowhere = revoke()  # it may run anywhere
+                self.assertEqual(nowhere.returncode, UNREACHABLE)
+                self.assertRegex(' '.join(nowhere.stderr.split()), "can't be told whether carewalletd runs.*may still be serving")
+                self.assertNotIn('nothing is served', nowhere.stderr)
+
+                os.symlink(self.w.state, state)  # where the unit keeps it, as its daemon listens elsewhere
+                running = revoke()
+                self.assertEqual(running.returncode, UNREACHABLE)
+                self.assertRegex(' '.join(running.stderr.split()), 'carewalletd runs, but.*may still be serving')
+                self.assertEqual(self.w.json('status')['waiting'], 1)
+                self.w.kill()
+                dead = revoke()
+                self.w.start()
+                self.assertEqual(dead.returncode, 0, dead.stderr)
+                self.assertIn('Nothing is served while carewalletd does not run', ' '.join(dead.stdout.split()))
+                self.w.unlock()
+                self.assertEqual(self.w.json('status')['waiting'], 0)
+
         def test_a_dead_daemon_that_was_never_met_can_be_revoked_with_its_state(self):
                 self.w.grant('endo', preset='visit')
                 self.w.kill()

@@ -133,6 +133,18 @@ static void the_list_has_an_end(void **state) {
         assert_int_equal(places_list(places), PLACES_MAX);
 }
 
+static void the_files_are_found_where_the_services_keep_them(void **state) {
+        char dir[PLACES_PATH_SIZE], wanted[PLACES_PATH_SIZE];
+
+        (void) state;
+
+        assert_int_equal(places_state_dir("kept", dir), PLACES_E_NONE);
+        make(".local/state/carewallet@kept/slots", false);
+        assert_int_equal(places_state_dir("kept", dir), 0);
+        (void) snprintf(wanted, sizeof(wanted), "%s/.local/state/carewallet@kept", home);
+        assert_string_equal(dir, wanted);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(names_are_bounded),
@@ -140,6 +152,7 @@ int main(void) {
                 cmocka_unit_test(a_path_that_is_too_long_is_none),
                 cmocka_unit_test(the_list_has_sockets_and_files_once_each_and_nothing_else),
                 cmocka_unit_test(the_list_has_an_end),
+                cmocka_unit_test(the_files_are_found_where_the_services_keep_them),
         };
 
         return cmocka_run_group_tests(tests, begin, end);
