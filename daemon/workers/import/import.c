@@ -234,7 +234,7 @@ static int notes(Import *import) {
         if (import->end.n_rows == 0)
                 r = import->sink->note(import->sink->userdata, "The file has no data row.");
         if (r == 0 && import->end.n_rows < import->survey.n_promised) {
-                (void) snprintf(text, sizeof(text), "The file says that it has %u records and has %u: its end may be missing. Export it again to be sure.",
+                (void) snprintf(text, sizeof(text), "The file says that it has %u records and has %u: rows before its end are missing. Export it again to be sure.",
                                 import->survey.n_promised, import->end.n_rows);
                 r = import->sink->note(import->sink->userdata, text);
         }

@@ -367,17 +367,57 @@ static int explain(int r, const Scanner *scanner, char *ret_refusal) {
         return SURVEY_E_REFUSED;
 }
 
+/* Whether the last cell of a legacy row, the name of its device, is whole as far as the preamble and the rows before it tell. */
+static bool add_device(Survey *survey, const Scanner *scanner) {
+        Cell name = cell_at(scanner, COLUMN_RAW_DEVICE);
+        bool is_known = name.n >= sizeof(survey->devices[0]);
+
+        for (unsigned i = 0; i != survey->n_devices && !is_known; i++)
+                is_known = cell_is(name, survey->devices[i]);
+        if (is_known)
+                return true;
+        for (unsigned i = 0; i != scanner->n_devices; i++)
+                is_known |= cell_is(name, scanner->devices[i].model);
+        if (survey->n_devices != SURVEY_DEVICES_MAX) {
+                char *device = survey->devices[survey->n_devices++];
+
+                if (name.n > 0)
+                        memcpy(device, name.text, name.n);
+                device[name.n] = '\0';
+        }
+        return is_known;
+}
+
+/* Return: whether the row can be the file's last without a line end */
+static bool add_legacy_row(Survey *survey, const Scanner *scanner) {
+        uint32_t index;
+
+        if (!scanner->is_legacy)
+                return true;
+        if (cell_uint(cell_at(scanner, COLUMN_INDEX), &index) && index > survey->last_index)
+                survey->last_index = index;
+        return add_device(survey, scanner);
+}
+
 /* A file that ends within a line, or has NUL bytes where text should be, did not arrive as it was sent: who knows what else is missing. */
-static int check_whole(const Scanner *scanner, ScanItem item, char *ret_refusal) {
+static int check_whole(Survey *survey, const Scanner *scanner, ScanItem item, char *ret_refusal) {
+        bool is_whole = item == SCAN_ROW ? add_legacy_row(survey, scanner) : item != SCAN_BAD && item != SCAN_HEADER && item != SCAN_SECTION;
+
         if (item == SCAN_BAD && memchr(scanner->line, 0, scanner->n_line)) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
                                 "Line %u has NUL bytes: the file is damaged. Nothing was imported. Export it again from CareLink.", scanner->reader.line);
                 return SURVEY_E_REFUSED;
         }
-        if (!scanner->reader.has_line_end && (item == SCAN_BAD || item == SCAN_HEADER || item == SCAN_SECTION)) {
+        if (!scanner->reader.has_line_end && !is_whole && item != SCAN_END) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
                                 "The file is cut off in the middle of line %u: it was not downloaded or copied whole. Nothing was imported. "
                                 "Export it again from CareLink.", scanner->reader.line);
+                return SURVEY_E_REFUSED;
+        }
+        if (item == SCAN_END && survey->n_rows < survey->n_promised && survey->last_index < survey->n_promised) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "The file says that it has %u records, and its last is number %u: its end is missing. It was not downloaded or copied whole. "
+                                "Nothing was imported. Export it again from CareLink.", survey->n_promised, survey->last_index);
                 return SURVEY_E_REFUSED;
         }
         return 0;
@@ -432,7 +472,7 @@ static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, in
                 if (r)
                         return explain(r, scanner, ret_refusal);
 
-                r = check_whole(scanner, item, ret_refusal);
+                r = check_whole(survey, scanner, item, ret_refusal);
                 if (r)
                         return r;
                 if (item != SCAN_END)

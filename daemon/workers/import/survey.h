@@ -14,6 +14,7 @@ enum {
         SURVEY_RUNS_MAX = 32,    /* of one stream; a file with more is not in an order that tells anything */
         SURVEY_SETTINGS_MAX = 64, /* two a year are usual; what comes after is not looked at */
         SURVEY_UNKNOWN_MAX = 512, /* bytes */
+        SURVEY_DEVICES_MAX = 16,
 
         SURVEY_E_REFUSED = 1,
 };
@@ -63,6 +64,9 @@ typedef struct Survey {
         char decimal;
         uint32_t n_rows;
         uint32_t n_promised; /* rows that a legacy preamble says there are; 0: it does not */
+        uint32_t last_index; /* the highest number of a legacy row: they count to n_promised */
+        char devices[SURVEY_DEVICES_MAX][96]; /* names in legacy rows */
+        unsigned n_devices;
         uint32_t n_dates, n_dates_bad, dates_bad_line;
         char dates_bad[32];
         unsigned shapes;        /* DATE_SHAPE_BIT()s of the dates */

@@ -217,6 +217,45 @@ static void a_file_that_did_not_arrive_whole_is_refused(void **state) {
         assert_true(strstr(i.refusal, "Line 4 has NUL bytes"));
 }
 
+#define LEGACY_HEAD "Index,Date,Time,BG Reading (mg/dL),Raw-Type,Raw-Values,Raw-Device Type\n"
+#define LEGACY_ROW(n) #n ",3/6/15,08:0" #n ":00,134,BGReceived,AMOUNT=134,Paradigm 522"
+
+static void legacy(const char *text, const char *because) {
+        Imported i;
+
+        import_text(&i, text);
+        assert_int_equal(i.r, because ? IMPORT_E_REFUSED : 0);
+        if (because && !strstr(i.refusal, because))
+                fail_msg("\"%s\" does not say \"%s\"", i.refusal, because);
+        assert_true(because || i.n_sources == 1);
+        imported_done(&i);
+}
+
+static void a_legacy_file_without_its_end_is_refused(void **state) {
+        static const char promised[] = "DEVICE DATA (3 records)\n" LEGACY_HEAD LEGACY_ROW(1) "\n" LEGACY_ROW(2) "\n" LEGACY_ROW(3) "\n";
+        static const char rows[] = LEGACY_HEAD LEGACY_ROW(1) "\n" LEGACY_ROW(2);
+        char text[sizeof(promised) + sizeof(rows)];
+
+        (void) state;
+        for (size_t n = strlen(promised); n > 0; n--) {
+                memcpy(text, promised, n);
+                text[n] = '\0';
+                if (n >= strlen(promised) - 1)
+                        legacy(text, NULL);
+                else if (n > strlen(promised) - 1 - strlen(LEGACY_ROW(3)))
+                        legacy(text, "cut off in the middle of line 5");
+                else if (n == strlen(promised) - 1 - strlen(LEGACY_ROW(3)))
+                        legacy(text, "has 3 records, and its last is number 2: its end is missing");
+        }
+        /* without a preamble a last row is known to be cut by its cells, or by its device */
+        for (size_t n = strlen(rows); n > strlen(rows) - strlen(LEGACY_ROW(2)); n--) {
+                memcpy(text, rows, n);
+                text[n] = '\0';
+                legacy(text, n == strlen(rows) ? NULL : "cut off in the middle of line 3");
+        }
+        legacy("DEVICE DATA (3 records)\n" LEGACY_HEAD LEGACY_ROW(2) "\n" LEGACY_ROW(3) "\n", NULL);
+}
+
 static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
         (void) state;
         rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
@@ -397,6 +436,7 @@ int main(void) {
                 cmocka_unit_test(a_descriptor_that_can_t_be_read_is_refused),
                 cmocka_unit_test(a_line_of_2_gib_and_ten_million_columns_are_refused_at_once),
                 cmocka_unit_test(a_file_that_did_not_arrive_whole_is_refused),
+                cmocka_unit_test(a_legacy_file_without_its_end_is_refused),
                 cmocka_unit_test(rows_that_can_t_be_read_are_named_and_the_rest_is_kept),
                 cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
                 cmocka_unit_test(unknown_columns_are_kept_and_named),

@@ -362,6 +362,9 @@ static void import_part(Imported *i, const char *name, uint32_t from, uint32_t t
         for (line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
                 bool is_row = line[0] >= '0' && line[0] <= '9';
 
+                /* how many rows an export says it has is its own number */
+                if (strncmp(line, "DEVICE DATA", 11) == 0)
+                        continue;
                 if (!is_row) {
                         while (n_rows)
                                 at += (size_t) sprintf(part + at, "%s\n", rows[--n_rows]);
