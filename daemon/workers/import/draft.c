@@ -6,7 +6,8 @@
 
 enum {
         /* beyond these a value is quarantined: no pump of the makers supported here can do or means it */
-        BOLUS_MAX_MILLI = 100 * 1000,
+        BOLUS_MAX_MILLI = 100 * 1000,     /* by hand: a pen of 80 U, and some */
+        PUMP_BOLUS_MAX_MILLI = 75 * 1000, /* "Max Bolus", the highest setting: user guides of Paradigm Revel and MiniMed 640G to 780G */
         RATE_MAX_MILLI = 50 * 1000,
         PERCENT_MAX_MILLI = 1000 * 1000,
         CARBS_MAX_MILLI = 1000 * 1000,
@@ -252,6 +253,13 @@ void draft_value(Draft *draft, RecordUnit unit, Number number) {
                 draft->flags |= RECORD_QUARANTINED;
 }
 
+void draft_delivered(Draft *draft, Number number) {
+        (void) draft_milli(draft, FIELD_DELIVERED, number.milli);
+        draft_value(draft, RECORD_UNIT_INSULIN, number);
+        if (number.milli > PUMP_BOLUS_MAX_MILLI)
+                draft->flags |= RECORD_QUARANTINED;
+}
+
 bool draft_glucose(Draft *draft, unsigned unit, Cell cell, char decimal) {
         static const char *const low[] = { "LO", "Lo", "Low", "LOW", "low" };
         static const char *const high[] = { "HI", "Hi", "High", "HIGH", "high" };
@@ -274,7 +282,8 @@ bool draft_glucose(Draft *draft, unsigned unit, Cell cell, char decimal) {
                 return true;
         }
 
-        if (!cell_number(cell, decimal, &number))
+        /* no device prints more digits than a record holds: a cell with more was computed, or spoilt */
+        if (!cell_number(cell, decimal, &number) || !number.is_exact)
                 return false;
         /* 0 is the device's code for no reading: the row stays, without a value */
         if (number.milli != 0)
@@ -284,9 +293,10 @@ bool draft_glucose(Draft *draft, unsigned unit, Cell cell, char decimal) {
 
 void drafts_glucose(Drafts *drafts, Draft *draft, ColumnId id) {
         Cell cell = drafts_take(drafts, id);
+        Number number;
 
         if (!draft_glucose(draft, drafts_unit(drafts, id), cell, drafts->decimal))
-                reject_cell(drafts, id, cell, "glucose value");
+                reject_cell(drafts, id, cell, cell_number(cell, drafts->decimal, &number) ? "glucose value that a device prints: more than three decimals" : "glucose value");
 }
 
 Cell drafts_moment(Drafts *drafts, int64_t local_ms) {

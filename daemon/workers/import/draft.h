@@ -94,7 +94,9 @@ bool draft_token(Draft *draft, FieldId id, TokenId token);
 bool draft_text(Draft *draft, FieldId id, Cell text);
 
 void draft_value(Draft *draft, RecordUnit unit, Number number);
-/** draft_glucose() - a glucose cell: number, or a code (LO, HI, 0); false when it is neither */
+/** draft_delivered() - insulin that a pump gave as a bolus; more than a pump can is quarantined */
+void draft_delivered(Draft *draft, Number number);
+/** draft_glucose() - a glucose cell: number of three decimals at most, or a code (LO, HI, 0); false when it is neither */
 bool draft_glucose(Draft *draft, unsigned unit, Cell cell, char decimal);
 void draft_key(Draft *draft, const char *part, size_t n_part);
 void draft_join(Draft *draft, DraftRole role, const char *key, size_t n_key);

@@ -247,10 +247,8 @@ static void map_bolus(Legacy *l) {
 
         (void) draft_token(draft, FIELD_TYPE, type);
         raw_milli(l, draft, "PROGRAMMED_AMOUNT", FIELD_PROGRAMMED);
-        if (raw_number(l, "AMOUNT", &number)) {
-                draft_value(draft, RECORD_UNIT_INSULIN, number);
-                (void) draft_milli(draft, FIELD_DELIVERED, number.milli);
-        }
+        if (raw_number(l, "AMOUNT", &number))
+                draft_delivered(draft, number);
         raw_seconds(l, draft, "DURATION", FIELD_DURATION_S);
         raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
         raw_milli(l, draft, "UNABSORBED_INSULIN_TOTAL", FIELD_UNABSORBED);

@@ -182,10 +182,8 @@ static void map_bolus(Drafts *drafts) {
         (void) draft_token(draft, FIELD_TYPE, has_delivered ? token : TOKEN_SELECTED_ONLY);
         if (has_selected)
                 (void) draft_milli(draft, FIELD_PROGRAMMED, selected.milli);
-        if (has_delivered) {
-                (void) draft_milli(draft, FIELD_DELIVERED, delivered.milli);
-                draft_value(draft, RECORD_UNIT_INSULIN, delivered);
-        }
+        if (has_delivered)
+                draft_delivered(draft, delivered);
         if (drafts_duration(drafts, COLUMN_BOLUS_DURATION, &draft->duration_s))
                 (void) draft_uint(draft, FIELD_DURATION_S, draft->duration_s);
         number_cell = whole_number(number_cell);

@@ -32,8 +32,7 @@ int doses_bolus(Map *m, const Rule *rule) {
         (void) rule;
         (void) draft_token(draft, FIELD_TYPE, token);
         (void) draft_milli(draft, FIELD_PROGRAMMED, insulin(m, programmed));
-        (void) draft_milli(draft, FIELD_DELIVERED, insulin(m, delivered));
-        draft_value(draft, RECORD_UNIT_INSULIN, pump_number(insulin(m, delivered)));
+        draft_delivered(draft, pump_number(insulin(m, delivered)));
         if (is_square)
                 (void) draft_uint(draft, FIELD_DURATION_S, duration * HALF_HOUR_S);
         map_text(draft, FIELD_ORIGIN, map_requestor(map_entry(m)));

@@ -256,6 +256,39 @@ static void a_legacy_file_without_its_end_is_refused(void **state) {
         legacy("DEVICE DATA (3 records)\n" LEGACY_HEAD LEGACY_ROW(2) "\n" LEGACY_ROW(3) "\n", NULL);
 }
 
+static void a_bolus_beyond_what_a_pump_gives_is_quarantined(void **state) {
+        static const struct {
+                const char *programmed, *delivered;
+                bool is_quarantined;
+        } cases[] = { { "5,25", "99", true }, { "75", "75,001", true }, { "75", "75", false }, { "5,25", "5,25", false } };
+
+        (void) state;
+        for (size_t n = 0; n != N_ELEMENTS(cases); n++) {
+                char text[1024];
+                Imported i;
+
+                (void) snprintf(text, sizeof(text), "%s0;2025/05/03;10:00:00;;;Normal;%s;%s;7;\n", HEAD, cases[n].programmed, cases[n].delivered);
+                import_text(&i, text);
+                assert_int_equal(i.r, 0);
+                assert_int_equal(i.n, 1);
+                assert_int_equal(i.records[0].record.flags, RECORD_HAS_VALUE | (cases[n].is_quarantined ? RECORD_QUARANTINED : 0));
+                imported_done(&i);
+        }
+}
+
+static void glucose_with_more_digits_than_a_record_holds_is_rejected_not_rounded(void **state) {
+        Imported i;
+
+        (void) state;
+        rejected("0;2025/05/03;10:00:00;;109,0000001;;;;;\n", "more than three decimals");
+        rejected("0;2025/05/03;10:00:00;109,0001;;;;;;\n", "more than three decimals");
+        /* zeros say nothing */
+        import_text(&i, HEAD "0;2025/05/03;10:00:00;;109,0000000;;;;;\n1;2025/05/03;09:55:00;;109,125;;;;;\n");
+        assert_int_equal(i.r, 0);
+        assert_int_equal(i.n, 2);
+        imported_done(&i);
+}
+
 static void rows_that_can_t_be_read_are_named_and_the_rest_is_kept(void **state) {
         (void) state;
         rejected("1;2025/05/03;10:00:00;\"100;;;;;;\n", "quotation mark");
@@ -437,6 +470,8 @@ int main(void) {
                 cmocka_unit_test(a_line_of_2_gib_and_ten_million_columns_are_refused_at_once),
                 cmocka_unit_test(a_file_that_did_not_arrive_whole_is_refused),
                 cmocka_unit_test(a_legacy_file_without_its_end_is_refused),
+                cmocka_unit_test(a_bolus_beyond_what_a_pump_gives_is_quarantined),
+                cmocka_unit_test(glucose_with_more_digits_than_a_record_holds_is_rejected_not_rounded),
                 cmocka_unit_test(rows_that_can_t_be_read_are_named_and_the_rest_is_kept),
                 cmocka_unit_test(a_file_without_rows_is_said_to_have_none),
                 cmocka_unit_test(unknown_columns_are_kept_and_named),
