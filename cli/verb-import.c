@@ -51,7 +51,7 @@ static const char *open_file(const char *path, int *ret_fd) {
 static void print_kinds(const json_t *by_kind) {
         static const struct {
                 const char *name, *words;
-        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "corrected"}, {"merged", "further rows in them"}, {"quarantined", "implausible"}};
+        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "replaced"}, {"merged", "further rows in them"}, {"quarantined", "implausible"}};
         const char *kind;
         json_t *value;
 
@@ -78,7 +78,7 @@ static void print_counts(const json_t *report) {
         static const struct {
                 const char *name, *one, *many;
         } counts[] = {
-                {"superseded", "corrected by this newer export", "corrected by this newer export"},
+                {"superseded", "replaced by what this file says", "replaced by what this file says"},
                 {"merged", "further row of the same events", "further rows of the same events"},
                 {"extra", "further record from a row with several", "further records from rows with several"},
         };

@@ -270,13 +270,39 @@ static json_t *make_report(const Importer *importer, const FrameImportEnd *end) 
         return report;
 }
 
+/* The import that came last counts: where it is likely to be of an older export, the patient is told. */
+static int note_older(Importer *importer) {
+        char days[2][CLOCK_TEXT_SIZE], text[320];
+        uint64_t n_superseded = 0;
+        int64_t first, last;
+        bool any;
+        int r;
+
+        for (unsigned kind = 1; kind < N_RECORD_KINDS; kind++)
+                n_superseded += importer->counts.n_superseded[kind];
+        r = records_range(importer->manager->wallet->records, &any, &first, &last);
+        if (r != 0)
+                return fold(r);
+        if (n_superseded == 0 || importer->n_records == 0 || !any || importer->last_local_ms / POLICY_DAY_MS >= last / POLICY_DAY_MS)
+                return 0;
+        clock_format_day(days[0], (int32_t) (importer->last_local_ms / POLICY_DAY_MS));
+        clock_format_day(days[1], (int32_t) (last / POLICY_DAY_MS));
+        (void) snprintf(text, sizeof(text), "This file ends on %s, what was imported before on %s. Where they differ this file counts from now on, because it was "
+                        "imported last. If it is the older export, take it back with \"carewallet imports undo\".", days[0], days[1]);
+        return json_array_append_new(importer->notes, json_string(text)) < 0 ? -ENOMEM : 0;
+}
+
 static int finish(Importer *importer, const FrameImportEnd *end) {
         Wallet *wallet = importer->manager->wallet;
         Call *call = importer->call;
         cleanup(freep) char *text = NULL;
-        json_t *report = make_report(importer, end), *entry;
+        json_t *report, *entry;
         int r;
 
+        r = note_older(importer);
+        if (r != 0)
+                return r;
+        report = make_report(importer, end);
         text = report ? json_dumps(report, JSON_COMPACT) : NULL;
         if (!text) {
                 json_decref(report);

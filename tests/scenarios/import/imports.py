@@ -69,6 +69,23 @@ class Imports(unittest.TestCase):
                 self.assertEqual(self.content(), both)
                 self.assertIn('you took import 2 back (a)', w.cli('log').out)
 
+        def test_the_file_imported_last_counts_and_an_older_one_is_said_to_be_older(self):
+                w = self.w
+                rows = [f'{i};2025/05/0{3 - i};10:00:00;10{i};;\n' for i in range(3)]
+                write(w.path('new.csv'), HEAD + ''.join(rows))
+                write(w.path('old.csv'), HEAD + ''.join(rows[1:]).replace(';101;', ';201;'))
+                w.cli('import', w.path('new.csv'))
+                before = self.content()
+                older = w.cli('import', w.path('old.csv'))
+                text = ' '.join(older.out.split())
+                self.assertIn('1 replaced by what this file says', text)
+                self.assertIn('This file ends on 2025-05-02, what was imported before on 2025-05-03.', text)
+                self.assertIn('":201', ''.join(self.content()).replace('"value":', '":'))
+                self.assertNotIn('This file ends on', w.cli('import', w.path('new.csv')).out)
+                w.cli('imports', 'undo', '3', '--yes')
+                w.cli('imports', 'undo', '2', '--yes')
+                self.assertEqual(self.content(), before)
+
         def test_an_import_is_named_by_its_number_and_says_what_it_could_not_read(self):
                 w = self.w
                 write(w.path('x.csv'), HEAD + '0;2025/05/03;10:00:00;100;;\n' + ''.join(f'{i};2025/05/03;09:00:00;zwei{i};;\n' for i in range(250)))
