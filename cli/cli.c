@@ -183,7 +183,7 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
                 else if (strcmp(name, "Busy") == 0 && what)
                         n = asprintf(&message, "carewalletd is busy: %s. Try again when that has ended.", what);
                 else if (strcmp(name, "WrongPassphrase") == 0 && wait_ms > 0)
-                        n = asprintf(&message, "That is not the right passphrase or code. Try again in %" PRId64 " s.", (wait_ms + 999) / 1000);
+                        n = asprintf(&message, "Not tried: a wrong one is still to be answered. Try again in %" PRId64 " s.", (wait_ms + 999) / 1000);
                 else if (strcmp(name, "WrongCode") == 0 && wait_ms >= LONG_WAIT_MS)
                         n = asprintf(&message, "That code does not count. After so many wrong ones the next has to wait %" PRId64 " s. If it was not you who typed them, another "
                                                "program guesses. A one-time code, or the recovery code, counts at once.", (wait_ms + 999) / 1000);

@@ -76,12 +76,13 @@ uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms) {
                         wrong = &guard->peers[guard->n_peers++];
                 *wrong = (GuardPeer){ .uid = peer->uid, .session = peer->session };
         }
+        wrong->pid = peer->pid;
         return slow_down(wrong, GUARD_DELAY_MAX_MS, now_ms);
 }
 
 uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms) {
         for (size_t i = 0; i < guard->n_peers; i++)
-                if (guard->peers[i].uid == peer->uid && guard->peers[i].session == peer->session && guard->peers[i].not_before_ms > now_ms)
+                if (guard->peers[i].uid == peer->uid && guard->peers[i].session == peer->session && guard->peers[i].pid == peer->pid && guard->peers[i].not_before_ms > now_ms)
                         return guard->peers[i].not_before_ms - now_ms;
         return 0;
 }

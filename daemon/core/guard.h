@@ -3,8 +3,9 @@
 
 /*
  * Who has given the passphrase lately, and who has given a wrong one. A session is a user and a kernel session
- * (getsid(2)): a terminal, or a script and what it starts. Wrong tries slow down their own session: another program of the
- * same user cannot keep the patient waiting. It can begin a session a try, and gains no more by that than Argon2's time.
+ * (getsid(2)): a terminal, or a script and what it starts. Answers to wrong tries come later with each one of a session, and
+ * until then the process that tried waits. No other does: no program of the same user can keep the patient out. It can be
+ * another process with each try, and gains no more by that than Argon2's time.
  */
 
 #include "server.h"
@@ -29,6 +30,7 @@ typedef struct GuardSession {
 typedef struct GuardPeer {
         uid_t uid;
         pid_t session; /* -1: all of whom it is not known */
+        pid_t pid;     /* that tried last */
         unsigned n_wrong;
         uint64_t not_before_ms;
 } GuardPeer;
@@ -52,7 +54,7 @@ void guard_passed(Guard *guard, const Peer *peer, uint64_t now_ms);
 bool guard_permits(const Guard *guard, const Peer *peer, uint64_t now_ms);
 /** guard_failed() - a wrong secret. Return: ms that the next try has to wait */
 uint64_t guard_failed(Guard *guard, const Peer *peer, uint64_t now_ms);
-/** guard_must_wait() - ms until this peer may try again; 0: now */
+/** guard_must_wait() - ms until this process may try again; 0: now */
 uint64_t guard_must_wait(const Guard *guard, const Peer *peer, uint64_t now_ms);
 
 /*

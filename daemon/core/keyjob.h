@@ -51,7 +51,7 @@ KeyJob *keyjob_free(KeyJob *job);
  * keyjob_prove() - find the slot that the call's secret opens, among those of its type
  * @proven: root, kek and slot are known, the slot file is this wallet's, and the session counts as one that gave the passphrase
  *
- * A wrong secret is answered late, later with each one of a session; while such an answer is due another try of the session is
+ * A wrong secret is answered late, later with each one of a session; while such an answer is due another try of the process is
  * not made.
  */
 void keyjob_prove(KeyJob *job, void (*proven)(KeyJob *job));

@@ -650,6 +650,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         connection->server = server;
         connection->fd = take_fd(&client);
         connection->peer.uid = credentials.uid;
+        connection->peer.pid = credentials.pid;
         connection->peer.connection = ++server->last_number;
         connection->peer.session = credentials.pid > 0 ? getsid(credentials.pid) : -1;
         connection->next = server->connections;

@@ -43,6 +43,7 @@ typedef struct Method {
 typedef struct Peer {
         uid_t uid;
         pid_t session; /* getsid(2) of the peer when it connected; -1 where that is not known */
+        pid_t pid;           /* when it connected; 0 where that is not known */
         uint64_t connection; /* its number, never used again */
 } Peer;
 

@@ -120,6 +120,22 @@ class Guard(unittest.TestCase):
                         w.unlock()
                         self.assertFalse(w.is_locked())
 
+        def test_who_knows_it_gets_in_while_another_process_of_the_session_guesses(self):
+                with Wallet() as w:
+                        w.init()
+                        w.lock()
+                        guesser = subprocess.Popen(['bash', '-c', 'while [ -S "$2" ]; do "$1" unlock --passphrase-fd 3 3<<<wrong; done', 'x', CLI, w.socket],
+                                                   env=w.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        try:
+                                time.sleep(5)
+                                for _ in range(3):
+                                        w.unlock()  # the first try, each time
+                                        w.lock()
+                                self.assertIsNone(guesser.poll())
+                        finally:
+                                guesser.kill()
+                                guesser.wait()
+
         def test_a_second_try_while_the_first_wrong_one_is_not_answered_is_not_made(self):
                 with Wallet() as w:
                         w.init()

@@ -81,6 +81,17 @@ static void each_wrong_try_of_a_session_waits_longer_up_to_a_limit(void **state)
         assert_int_equal(guard_failed(&guard, &alice, now), GUARD_DELAY_MIN_MS);
 }
 
+static void another_process_of_the_session_is_not_kept_waiting(void **state) {
+        const Peer guesser = { .uid = 1000, .session = 50, .pid = 60 }, patient = { .uid = 1000, .session = 50, .pid = 61 };
+        Guard guard = { 0 };
+
+        (void) state;
+        for (int i = 0; i < 10; i++)
+                (void) guard_failed(&guard, &guesser, 0);
+        assert_int_equal(guard_must_wait(&guard, &guesser, 0), GUARD_DELAY_MAX_MS);
+        assert_int_equal(guard_must_wait(&guard, &patient, 0), 0);
+}
+
 static void a_session_that_ended_is_not_the_one_that_gets_its_number(void **state) {
         Guard guard = { 0 };
         Peer peer = { .uid = 1000 };
@@ -117,6 +128,7 @@ int main(void) {
                 cmocka_unit_test(giving_it_again_starts_the_time_anew),
                 cmocka_unit_test(the_oldest_session_makes_room),
                 cmocka_unit_test(each_wrong_try_of_a_session_waits_longer_up_to_a_limit),
+                cmocka_unit_test(another_process_of_the_session_is_not_kept_waiting),
                 cmocka_unit_test(a_session_that_ended_is_not_the_one_that_gets_its_number),
                 cmocka_unit_test(many_sessions_do_not_make_the_guard_forget_the_slowed_one),
         };
