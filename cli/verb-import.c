@@ -239,7 +239,9 @@ static bool are_digits(const char *text, size_t n) {
 static int run(Cli *cli) {
         cleanup(json_decrefp) json_t *reports = json_array();
         const char *unit = cli_option(cli, UNIT), *path;
-        int result = EXIT_DONE, r = 0;
+        size_t n_refused = 0, i;
+        bool is_whole = true;
+        int result, r = 0;
 
         if (unit && strcmp(unit, "mg/dL") != 0 && strcmp(unit, "mmol/L") != 0)
                 return cli_usage(cli, "--unit is mg/dL or mmol/L.");
@@ -248,15 +250,16 @@ static int run(Cli *cli) {
         if (!are_digits(cli_option(cli, SERIAL), 6))
                 return cli_usage(cli, "--serial is the six digits of a pump's serial number; they are on its back.");
 
-        for (size_t i = 0; (path = cli_operand(cli, i)); i++) {
+        for (i = 0; (path = cli_operand(cli, i)); i++) {
                 r = import_file(cli, path, reports);
                 if (r != EXIT_DONE && r != EXIT_PARTLY && r != EXIT_REFUSED)
                         break;
-                if (r == EXIT_REFUSED || result == EXIT_DONE)
-                        result = r;
+                n_refused += r == EXIT_REFUSED;
+                is_whole = is_whole && r == EXIT_DONE;
                 r = 0;
         }
 
+        result = is_whole ? EXIT_DONE : n_refused == i ? EXIT_REFUSED : EXIT_PARTLY;
         if (cli->json && cli_print_json(cli, reports) != 0)
                 return EXIT_INTERNAL;
         if (r != 0)
@@ -274,8 +277,8 @@ const Verb verb_import = {
         .n_max = SIZE_MAX,
         .summary = "Take records from CareLink exports (CSV), or a pump's memory, into the wallet",
         .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the "
-                "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole (exit status 1) "
-                "and the others are imported. Pages of a pump's memory (binary, or as hex digits; the glucose pages' sensor currents behind "
+                "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole "
+                "and the others are imported (exit status 1 when all were refused, else 5). Pages of a pump's memory (binary, or as hex digits; the glucose pages' sensor currents behind "
                 "each) need --model and --serial; the trace that carewallet pull --save-trace wrote does not. With --json an array with one report a file.",
         .options = options,
         .run = run,
