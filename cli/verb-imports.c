@@ -35,10 +35,13 @@ static int run(Cli *cli) {
                 puts("Nothing was imported yet. Next: carewallet import FILE");
         json_array_foreach (imports, i, import) {
                 const json_t *report = json_object_get(import, "report");
-                int64_t n_rejected = message_int(report, "rejectedCount", 0);
+                int64_t n_superseded = message_int(report, "superseded", 0), n_rejected = message_int(report, "rejectedCount", 0);
+                char number[OUTPUT_NUMBER_SIZE];
 
                 printf("%3lld  %s  %s: ", (long long) message_int(import, "id", 0), output_time(time, message_text(import, "time", "")), message_text(import, "file", "?"));
                 output_count(stdout, message_int(report, "inserted", 0), "new record", "new records");
+                if (n_superseded > 0)
+                        printf(", %s replaced", output_number(number, n_superseded));
                 if (n_rejected > 0) {
                         fputs(", ", stdout);
                         output_count(stdout, n_rejected, "row rejected", "rows rejected");

@@ -149,7 +149,7 @@ void log_print(FILE *file, const json_t *entry) {
         };
         const char *type = message_text(entry, "type", "?"), *provider = message_text(entry, "provider", "?");
         const char *reason = message_text(entry, "reason", NULL), *external = message_text(entry, "external", ""), *at = message_text(entry, "at", NULL);
-        int64_t n = message_int(entry, "inserted", 0), n_rejected = message_int(entry, "rejected", 0);
+        int64_t n = message_int(entry, "inserted", 0), n_superseded = message_int(entry, "superseded", 0), n_rejected = message_int(entry, "rejected", 0);
         char number[OUTPUT_NUMBER_SIZE], time[OUTPUT_TIME_SIZE];
 
         if (strcmp(type, "release-begun") == 0 || strcmp(type, "release-ended") == 0)
@@ -175,6 +175,8 @@ void log_print(FILE *file, const json_t *entry) {
                 fprintf(file, "you got to know %s by its key", provider);
         else if (strcmp(type, "import") == 0) {
                 fprintf(file, "you imported %s new record%s", output_number(number, n), n == 1 ? "" : "s");
+                if (n_superseded > 0)
+                        fprintf(file, ", %s replaced", output_number(number, n_superseded));
                 if (n_rejected > 0)
                         fprintf(file, "; %s row%s rejected", output_number(number, n_rejected), n_rejected == 1 ? "" : "s");
         } else if (strcmp(type, "import-undone") == 0)

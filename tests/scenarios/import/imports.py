@@ -86,6 +86,16 @@ class Imports(unittest.TestCase):
                 w.cli('imports', 'undo', '2', '--yes')
                 self.assertEqual(self.content(), before)
 
+        def test_what_was_replaced_is_said_beside_what_is_new(self):
+                w = self.w
+                rows = lambda glucose: ''.join(f'{i};2025/05/03;{10 + i // 12}:{i % 12 * 5:02}:00;{glucose};;\n' for i in range(12))  # noqa: E731
+                w.cli('import', write(w.path('x.csv'), HEAD + rows(100)))
+                report, = w.json('import', write(w.path('y.csv'), HEAD + rows(120)))
+                self.assertEqual((report['inserted'], report['superseded']), (0, 12))
+                self.assertIn('0 new records, 12 replaced', w.cli('imports').out)
+                self.assertIn('you imported 0 new records, 12 replaced', w.cli('log').out)
+                self.assertNotIn('replaced', w.cli('imports').out.splitlines()[0])
+
         def test_an_import_is_named_by_its_number_and_says_what_it_could_not_read(self):
                 w = self.w
                 write(w.path('x.csv'), HEAD + '0;2025/05/03;10:00:00;100;;\n' + ''.join(f'{i};2025/05/03;09:00:00;zwei{i};;\n' for i in range(250)))
