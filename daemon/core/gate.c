@@ -14,9 +14,10 @@ enum {
 
 typedef struct Reset {
         struct Reset *next; /* gate::resets */
-        size_t n_pending;
         GateReset done;
         void *userdata;
+        size_t n_ids, n_done;
+        uint64_t ids[]; /* of grants, in the order in which the gate was asked and answers; 0: all */
 } Reset;
 
 struct Gate {
@@ -155,12 +156,13 @@ static void arm_tick(Gate *gate) {
         (void) sd_event_source_set_enabled(gate->tick, SD_EVENT_ONESHOT);
 }
 
-static int on_reset_done(Gate *gate) {
+/* How many connections it says to have cut is its own business: what it may still send is decided here. */
+static int on_reset_done(Gate *gate, uint64_t id) {
         Reset *reset = gate->resets;
 
-        if (!reset)
+        if (!reset || reset->ids[reset->n_done] != id)
                 return FRAME_E_FORMAT;
-        if (--reset->n_pending > 0)
+        if (++reset->n_done < reset->n_ids)
                 return 0;
         gate->resets = reset->next;
         if (!gate->resets)
@@ -217,7 +219,7 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, voi
         case FRAME_GATE_RESET_DONE:
                 r = frame_get_gate_reset_done(&id, &n, payload, n_payload);
                 if (r == 0)
-                        r = on_reset_done(gate);
+                        r = on_reset_done(gate, id);
                 break;
         case FRAME_GATE_STRANGERS:
                 r = frame_get_u32(&n, payload, n_payload);
@@ -279,16 +281,16 @@ int gate_reset(Manager *manager, const uint64_t *ids, size_t n_ids, GateReset do
                 done(userdata);
                 return 0;
         }
-        reset = calloc(1, sizeof(*reset));
+        reset = calloc(1, sizeof(*reset) + (n_ids > 0 ? n_ids : 1) * sizeof(reset->ids[0]));
         if (!reset)
                 return -ENOMEM;
         reset->done = done;
         reset->userdata = userdata;
-        reset->n_pending = n_ids ? n_ids : 1;
-        if (n_ids == 0)
-                r = frame_put_gate_u64(worker_out(gate->worker), FRAME_GATE_RESET, 0);
-        for (size_t i = 0; i < n_ids && r == 0; i++)
-                r = frame_put_gate_u64(worker_out(gate->worker), FRAME_GATE_RESET, ids[i]);
+        reset->n_ids = n_ids > 0 ? n_ids : 1;
+        if (n_ids > 0)
+                memcpy(reset->ids, ids, n_ids * sizeof(ids[0]));
+        for (size_t i = 0; i < reset->n_ids && r == 0; i++)
+                r = frame_put_gate_u64(worker_out(gate->worker), FRAME_GATE_RESET, reset->ids[i]);
         for (last = &gate->resets; *last; last = &(*last)->next)
                 ;
         *last = reset;

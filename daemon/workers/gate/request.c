@@ -437,6 +437,12 @@ static unsigned quality(const char *parameters, size_t n) {
         return 1000;
 }
 
+/* The most specific range that a format is in counts (RFC 9110, 12.5.1); of equals the one that wants it most. */
+static void prefer(Preference *preference, unsigned rank, unsigned q) {
+        if (rank > preference->rank || (rank == preference->rank && q > preference->q))
+                *preference = (Preference){.rank = rank, .q = q};
+}
+
 static void take_accept(RequestHead *head, const char *value) {
         head->has_accept = true;
         while (*value) {
@@ -453,10 +459,17 @@ static void take_accept(RequestHead *head, const char *value) {
                         n_range--;
 
 #define IS(range) (n_range == sizeof(range) - 1 && strncasecmp(value, range, n_range) == 0)
-                if ((IS("*/*") || IS("application/*") || IS("application/x-ndjson")) && q > head->ndjson_q)
-                        head->ndjson_q = q;
-                if ((IS("*/*") || IS("text/*") || IS("text/csv")) && q > head->csv_q)
-                        head->csv_q = q;
+                if (IS("*/*")) {
+                        prefer(&head->ndjson, 1, q);
+                        prefer(&head->csv, 1, q);
+                } else if (IS("application/*"))
+                        prefer(&head->ndjson, 2, q);
+                else if (IS("text/*"))
+                        prefer(&head->csv, 2, q);
+                else if (IS("application/x-ndjson"))
+                        prefer(&head->ndjson, 3, q);
+                else if (IS("text/csv"))
+                        prefer(&head->csv, 3, q);
 #undef IS
                 value += n;
                 if (*value == ',')
@@ -494,9 +507,9 @@ void request_headers_end(RequestHead *head, size_t n_bytes) {
         if (request_is_resource(head) && !(head->frame.flags & FRAME_GATE_HAS_CREDENTIAL))
                 refuse(head, &REQUEST_NO_TOKEN);
         if (head->frame.operation == FRAME_GATE_SLICE && !head->format_asked) {
-                if (head->has_accept && head->ndjson_q == 0 && head->csv_q == 0)
+                if (head->has_accept && head->ndjson.q == 0 && head->csv.q == 0)
                         refuse(head, &not_acceptable);
-                head->frame.format = head->csv_q > head->ndjson_q ? FRAME_GATE_CSV : FRAME_GATE_NDJSON;
+                head->frame.format = head->csv.q > head->ndjson.q ? FRAME_GATE_CSV : FRAME_GATE_NDJSON;
         }
         head->frame.proof = head->proof;
 }

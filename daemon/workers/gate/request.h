@@ -26,6 +26,11 @@ extern const Refusal REQUEST_BUSY;    /* 503: the core has not taken what it was
 extern const Refusal REQUEST_LATE;    /* 503: the core has not answered in time */
 extern const Refusal REQUEST_NO_TOKEN; /* 401 at a resource, and nothing was presented: the challenge names no error */
 
+typedef struct Preference {
+        unsigned rank; /* of the range in Accept that it is in: 0: none, 1: of everything, 2: of its type, 3: itself */
+        unsigned q;    /* thousandths */
+} Preference;
+
 typedef struct RequestHead {
         FrameGateRequest frame; /* without its number; proof is borrowed from this struct */
         const Refusal *refusal; /* NULL: well formed so far. The first one stays. */
@@ -34,7 +39,7 @@ typedef struct RequestHead {
         bool is_chunked;        /* the body's length is not announced */
 
         bool is_post, has_length, has_type, has_authorization, has_proof, format_asked;
-        unsigned ndjson_q, csv_q; /* thousandths, of Accept */
+        Preference ndjson, csv; /* of Accept */
         bool has_accept;
         char proof[FRAME_GATE_PROOF_MAX];
 } RequestHead;

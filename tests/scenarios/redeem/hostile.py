@@ -273,7 +273,8 @@ class Hostile(unittest.TestCase):
 
         def test_a_revoked_stream_goes_no_further_whatever_it_says(self):
                 clinic = Clinic(self.w, f'clinic-{time.monotonic_ns()}')
-                for honest in True, False:
+                for how in 'says so', 'says it of another', 'is silent':
+                        honest = how == 'says so'
                         gate = self.gate()
                         client = Client(gate.listen, clinic.key, connect=False)
                         assertion = hashlib.sha256(clinic.jwt.encode()).digest()
@@ -291,7 +292,11 @@ class Hostile(unittest.TestCase):
                                         resets += type == RESET
                                 if honest:  # that is, it says so
                                         gate.send(frame(RESET_DONE, payload + struct.pack('<I', 1)), u64(MORE, stream), u64(MORE, stream))
+                                if how == 'says it of another':
+                                        gate.send(frame(RESET_DONE, struct.pack('<QI', struct.unpack('<Q', payload)[0] + 1, 1)))
                                 self.assertTrue(v.receive()['parameters']['durable'])
+                        if how == 'says it of another':
+                                self.assertIn('no frame', wait_for(self.reason))
                         if honest:
                                 gate.send(*[u64(MORE, stream)] * 20)
                                 type, reply = gate.ask(SLICE, unb64(token), client.proof('GET', '/slice', ath=ath(token)))

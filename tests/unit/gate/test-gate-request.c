@@ -172,6 +172,38 @@ static void lengths_are_refused_one_over_their_limit(void **state) {
         assert_int_equal(head.refusal->status, 413);
 }
 
+static void the_most_specific_range_of_accept_counts(void **state) {
+        static const struct {
+                const char *accept;
+                unsigned format; /* 0: not acceptable */
+        } cases[] = {
+                {"*/*", FRAME_GATE_NDJSON},
+                {"text/*", FRAME_GATE_CSV},
+                {"application/*;q=0.5, text/*", FRAME_GATE_CSV},
+                {"application/x-ndjson;q=0, */*", FRAME_GATE_CSV},
+                {"*/*, application/x-ndjson;q=0", FRAME_GATE_CSV},
+                {"application/x-ndjson;q=0.2, application/*;q=1, text/csv;q=0.5", FRAME_GATE_CSV},
+                {"text/csv;q=0.1, */*;q=0.9", FRAME_GATE_NDJSON},
+                {"text/*;q=0, */*;q=0.1", FRAME_GATE_NDJSON},
+                {"text/csv;q=0, application/*;q=0, */*", 0},
+                {"application/json", 0},
+        };
+
+        (void) state;
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                request_begin(&head, "GET", "/slice", "HTTP/1.1");
+                request_header(&head, "Authorization", "DPoP " TOKEN);
+                request_header(&head, "DPoP", "a.b.c");
+                request_header(&head, "Accept", cases[i].accept);
+                request_headers_end(&head, 0);
+                assert_int_equal(head.refusal != NULL, cases[i].format == 0);
+                if (cases[i].format == 0)
+                        assert_int_equal(head.refusal->status, 406);
+                else
+                        assert_int_equal(head.frame.format, cases[i].format);
+        }
+}
+
 static void a_peer_is_an_ipv4_address_or_an_ipv6_site(void **state) {
         struct sockaddr_storage a, b, mapped;
         uint8_t peer_a[ADDRESS_PEER_SIZE], peer_b[ADDRESS_PEER_SIZE];
@@ -230,6 +262,7 @@ int main(void) {
                 cmocka_unit_test(an_assertion_is_hashed_as_it_was_before_encoding),
                 cmocka_unit_test(the_first_thing_that_is_wrong_is_the_answer),
                 cmocka_unit_test(lengths_are_refused_one_over_their_limit),
+                cmocka_unit_test(the_most_specific_range_of_accept_counts),
                 cmocka_unit_test(a_peer_is_an_ipv4_address_or_an_ipv6_site),
                 cmocka_unit_test(an_address_is_numeric),
                 cmocka_unit_test(a_key_is_made_with_its_certificate_and_pin),
