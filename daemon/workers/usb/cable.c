@@ -67,11 +67,16 @@ int cable_open(Cable **ret, const CableConfig *config) {
         return 0;
 }
 
+void cable_release(Cable *cable) {
+        if (cable->is_claimed)
+                (void) libusb_release_interface(cable->handle, INTERFACE);
+        cable->is_claimed = false;
+}
+
 Cable *cable_close(Cable *cable) {
         if (!cable)
                 return NULL;
-        if (cable->is_claimed)
-                (void) libusb_release_interface(cable->handle, INTERFACE);
+        cable_release(cable);
         if (cable->handle)
                 libusb_close(cable->handle);
         if (cable->context)

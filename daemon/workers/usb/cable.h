@@ -30,7 +30,9 @@ typedef struct CableConfig {
  * Return: 0; CABLE_E_ACCESS; CABLE_E_GONE; -ENOMEM.
  */
 must_check int cable_open(Cable **ret, const CableConfig *config);
-/** cable_close() - gives the interface back to the kernel's driver that had it; accepts NULL, returns NULL */
+/** cable_release() - gives the interface back to the kernel's driver that had it; also where there is nothing to give back */
+void cable_release(Cable *cable);
+/** cable_close() - the same, and all else; accepts NULL, returns NULL */
 Cable *cable_close(Cable *cable);
 DEFINE_CLEANUP(Cable *, cable_close)
 

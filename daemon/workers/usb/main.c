@@ -113,6 +113,7 @@ static int session(Cable *cable, const FrameUsbRequest *request, Zones *zones, F
                 if (noted < 0)
                         return noted;
         }
+        cable_release(cable); /* now: with the last frame the core has all that it wants of this process, and ends it */
         if (r == 0)
                 r = fold(frame_put_usb_pump(out, &pump));
         return import_sink_end(out, r, &end, refusal);
