@@ -386,8 +386,13 @@ static int run(Launcher *l, const LauncherConfig *config, int (*core_main)(void 
                 end_workers(l);
                 l->core_fd = close_fd(l->core_fd);
 
-                if (WIFSIGNALED(l->core_status))
+                if (WIFSIGNALED(l->core_status)) {
+                        if (l->stop_by_ms == 0)
+                                (void) dprintf(STDERR_FILENO, "carewalletd: its core was ended by signal %d (%s), and with it the daemon. Nothing is served any more, and the keys are out of "
+                                                              "memory. A service manager starts it again; if there is none, start carewalletd, then: carewallet unlock\n",
+                                               WTERMSIG(l->core_status), sigdescr_np(WTERMSIG(l->core_status)));
                         return 128 + WTERMSIG(l->core_status);
+                }
                 if (WEXITSTATUS(l->core_status) != LAUNCHER_CORE_RELOCK)
                         return WEXITSTATUS(l->core_status);
                 if (l->stop_by_ms > 0) /* asked to stop while the core was locking */

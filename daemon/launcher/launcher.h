@@ -39,7 +39,8 @@ typedef struct LauncherConfig {
  * The caller holds no secret, has one thread, and has made the sockets, close-on-exec, that each core inherits: it has
  * read the environment, which is cleared here, and connected what is to be connected, because the launcher's lockdown
  * comes before the first core and connect() kills from then on. SIGTERM, SIGINT and SIGHUP are passed on to the core as SIGTERM. A core that exits with LAUNCHER_CORE_RELOCK is followed by a
- * fresh one; however a core ends, its workers are killed. Children do not outlive the launcher.
+ * fresh one; one that a signal ended is not, since the service manager's limits for starting again
+ * hold then (Restart=on-failure): that it is so goes to stderr. However a core ends, its workers are killed. Children do not outlive the launcher.
  *
  * Return: the core's exit code; 128 and the signal's number when one ended it; negative errno.
  */

@@ -91,6 +91,7 @@ class Launcher(unittest.TestCase):
                         pids = self.ready(process)
                         process.send_signal(number)
                         self.assertEqual(process.wait(10), 128 + signal.SIGTERM)
+                        self.assertNotIn('was ended by', process.stderr.read())
                         self.assert_gone(pids)
 
         def test_a_core_that_does_not_stop_is_killed(self):
@@ -106,6 +107,7 @@ class Launcher(unittest.TestCase):
                 core = [pid for pid in pids if pid != process.pid and stat(pid)[0] == 'launcher-driver'][0]
                 os.kill(core, signal.SIGKILL)
                 self.assertEqual(process.wait(10), 128 + signal.SIGKILL)
+                self.assertRegex(process.stderr.read(), r'core was ended by signal 9 \(Killed\).*Nothing is served any more.*start carewalletd')
                 self.assert_gone(pids)
 
         @unittest.skipUnless(os.geteuid() == 0, 'skipped: a locked-down process shows this to root only')
