@@ -8,6 +8,7 @@
 #include "daemon/common/spool.h"
 #include "daemon/common/words.h"
 #include "gate.h"
+#include "narrowing.h"
 #include "policy/presets.h"
 
 static bool name_valid(const char *name) {
@@ -492,8 +493,7 @@ int method_revoke(Call *call, void *userdata) {
                 return 0;
         }
         if (!revocation.durable) {
-                manager->gate_waits |= manager->gate != NULL;
-                gate_stop(manager, "the disk is full or cannot be written: a revocation is not stored yet");
+                narrowing_hold_gate(manager);
                 revoking->durable = !wallet_is_unstored(manager->wallet); /* there may be room since */
                 (void) json_object_set_new(revoking->answer, "durable", json_boolean(revoking->durable));
                 on_reset(revoking);

@@ -48,6 +48,11 @@ int narrowing_store(Manager *manager) {
         return is_stored ? 0 : NARROWING_E_UNSTORED;
 }
 
+void narrowing_hold_gate(Manager *manager) {
+        manager->gate_waits |= manager->gate != NULL;
+        gate_stop(manager, "the disk is full or cannot be written: a revocation is not stored yet");
+}
+
 /* One entry for each provider that lost something, or one for all when nobody has anything left. */
 static int spool_revoked(Manager *manager) {
         const Wallet *wallet = manager->wallet;

@@ -17,6 +17,9 @@ enum {
 /** narrowing_store() - commit it now; where that fails, again every NARROWING_RETRY_MS and with whatever else is committed. 0; NARROWING_E_UNSTORED */
 must_check int narrowing_store(Manager *manager);
 
+/** narrowing_hold_gate() - after a revocation that could not be stored: off, and on again by itself once it is */
+void narrowing_hold_gate(Manager *manager);
+
 /**
  * narrowing_keep() - before this process ends: on the disk, or in the spool, to be applied by the next unlock
  *

@@ -3,7 +3,9 @@
 /* Unlock: also of an open wallet, where it only proves that the passphrase is known. */
 
 #include "epoch.h"
+#include "gate.h"
 #include "keyjob.h"
+#include "narrowing.h"
 #include "rotation.h"
 
 enum {
@@ -19,9 +21,9 @@ static uint64_t seen_generation(Wallet *wallet) {
 }
 
 static const char *spool_reason(int r) {
-        return r == -EACCES ? "Revocations that wait in the state directory belong to another user and can't be read, so they ended nothing. "
+        return r == -EACCES ? "Revocations that wait in the state directory belong to another user and can't be read. "
                               "Give the folder spool in it to carewalletd's user, then unlock again."
-                            : "Revocations that wait could not be written to the wallet, so they ended nothing. Make room on the disk, then unlock again.";
+                            : "Revocations that wait could not be written to the wallet: the disk is full or cannot be written. Make room on the disk, then unlock again.";
 }
 
 static const char *epoch_reason(int r) {
@@ -236,6 +238,10 @@ static void start_rotation(Unlocking *unlocking) {
                 keyjob_failed(&unlocking->job, r);
 }
 
+static void on_reset(void *userdata) {
+        (void) userdata;
+}
+
 static void unlocked(KeyJob *job) {
         Manager *manager = job->manager;
         json_t *unknown;
@@ -252,6 +258,10 @@ static void unlocked(KeyJob *job) {
         }
         unknown = json_array();
         r = manager_apply_spool(manager, &n_applied, unknown);
+        if (wallet_is_unstored(manager->wallet))
+                narrowing_hold_gate(manager);
+        else if (n_applied > 0 && gate_reset(manager, NULL, 0, on_reset, NULL) < 0)
+                gate_stop(manager, "out of memory");
         keyjob_reply(job, json_pack("{s:i, s:o, s:s*}", "applied", (int) n_applied, "unknown", unknown, "notApplied", r != 0 ? spool_reason(r) : NULL), -1);
 }
 

@@ -234,6 +234,25 @@ class RevokeLasts(unittest.TestCase):
                 w.unlock()
                 self.assertEqual(other.state, 'revoked')
 
+        def test_what_waits_for_an_open_wallet_is_applied_by_unlock_or_said_not_to_be(self):
+                w, fill = self.small_disk()
+                clinic = self.clinic(w, 'clinic')
+                client = clinic.client()
+                self.room_for_notes(w)
+                make_room = fill()
+                aside = ('--socket', w.path('nobody'), '--state-dir', w.state)  # as it is left when the daemon did not answer
+                self.assertIn('may still be serving', ' '.join(w.cli('revoke', 'clinic', *aside, code=3).err.split()))
+                result = w.cli('unlock', '--json', '--passphrase-fd', '{}', passphrase=w.passphrase)
+                self.assertRegex(result.json['not_applied'], 'could not be written to the wallet')
+                self.assertRegex(result.err, 'could not be written to the wallet')
+                self.assertEqual((result.json['applied'], clinic.state, w.json('status')['gate']['on'], w.json('status')['waiting']), (0, 'revoked', False, 1))
+                make_room()
+                w.wait_gate()
+                result = w.cli('unlock', '--json', '--passphrase-fd', '{}', passphrase=w.passphrase)
+                self.assertEqual((result.json['applied'], 'not_applied' in result.json, w.json('status')['waiting']), (1, False, 0))
+                self.assertEqual(clinic.refusal(), (400, 'invalid_grant'))
+                client.close()
+
         def test_an_end_by_time_and_a_gate_that_was_turned_off_are_tried_again_too(self):
                 w, fill = self.small_disk()
                 clinic, other = self.clinic(w, 'clinic', '--for', '1d', *ALL), self.clinic(w, 'other')
