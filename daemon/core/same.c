@@ -82,7 +82,8 @@ static bool is_spoilt(const Field *now, const Field *more) {
 }
 
 static bool adds_field(const Field *now, const Field *more) {
-        if (is_spoilt(now, more))
+        /* of several events of one second and one content an export may have the last alone: their numbers tell nothing else */
+        if (now->id == FIELD_RAW_KEY || is_spoilt(now, more))
                 return false;
         return now->milli != more->milli || now->number != more->number || adds_text(now, more);
 }
@@ -106,21 +107,37 @@ static bool adds_glucose(const Field *now, unsigned now_unit, const Field *more)
         return now_unit == TOKEN_MG_DL ? !same_glucose(now->milli, 0, more->milli, 1) : !same_glucose(more->milli, 0, now->milli, 1);
 }
 
+static bool has_field(const Record *record, unsigned id) {
+        size_t at = 0;
+        Field field;
+
+        while (record_field_next(record->payload, record->n_payload, &at, &field))
+                if (field.id == id)
+                        return true;
+        return false;
+}
+
+/* In the legacy form a pump's own row of a reading that its meter sent: exports cut between the two have one of them each. */
+static bool is_note_of_reading(const Record *now, const Record *more) {
+        return now->kind == RECORD_FINGERSTICK && has_field(more, FIELD_RAW_TYPE) && has_field(now, FIELD_LINKED_METER) && !has_field(more, FIELD_LINKED_METER);
+}
+
 /* Whether @more has a field that @now has not, or has otherwise. */
 static bool adds_payload(const Record *now, const Record *more) {
         size_t at = 0, more_at = 0;
         unsigned now_unit, more_unit;
-        bool is_converted, is_part = false;
+        bool is_converted, is_part;
         Field there, field;
 
         if (now->n_payload == more->n_payload && (now->n_payload == 0 || memcmp(now->payload, more->payload, now->n_payload) == 0))
                 return false;
 
+        is_part = is_note_of_reading(now, more);
         now_unit = glucose_unit(now);
         more_unit = glucose_unit(more);
         is_converted = now_unit && more_unit && now_unit != more_unit;
         while (record_field_next(more->payload, more->n_payload, &more_at, &field)) {
-                if (is_part && is_raw(field.id))
+                if (is_part && (is_raw(field.id) || field.id == FIELD_GLUCOSE_SOURCE))
                         continue;
                 do
                         if (!record_field_next(now->payload, now->n_payload, &at, &there))

@@ -410,7 +410,7 @@ static Record of_texts(RecordKind kind, Payload *payload, size_t n_texts, const 
 static void some_of_the_rows_of_one_event_add_nothing_to_all_of_them(void **state) {
         static const FieldId meter[] = { FIELD_GLUCOSE_SOURCE, FIELD_LINKED_METER, FIELD_RAW_TYPE, FIELD_RAW_VALUES, FIELD_RAW_KEY };
         static const FieldId twin[] = { FIELD_GLUCOSE_SOURCE, FIELD_RAW_TYPE, FIELD_RAW_VALUES, FIELD_RAW_KEY };
-        static const FieldId extra[] = { FIELD_EXTRA };
+        static const FieldId extra[] = { FIELD_EXTRA }, event[] = { FIELD_RAW_TYPE, FIELD_RAW_KEY };
         static const struct {
                 RecordKind kind;
                 size_t n_whole, n_part;
@@ -424,6 +424,11 @@ static void some_of_the_rows_of_one_event_add_nothing_to_all_of_them(void **stat
                   { "BGReceived", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" }, false },
                 { RECORD_FINGERSTICK, 5, 5, meter, meter, { "BGReceived,CalBGForPH", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" },
                   { "BGReceived", "#000001", "BGReceived", "A=b, L=c", "1/1/172" }, true },
+                { RECORD_FINGERSTICK, 5, 4, meter, twin, { "BGReceived", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" },
+                  { "CalBGForPH", "CalBGForPH", "A=b", "2/1/173" }, false },
+                { RECORD_FINGERSTICK, 4, 5, twin, meter, { "CalBGForPH", "CalBGForPH", "A=b", "2/1/173" },
+                  { "BGReceived", "#AED763", "BGReceived", "A=b, L=c", "1/1/172" }, true },
+                { RECORD_DEVICE_EVENT, 2, 2, event, event, { "SensorTimestamp", "1/1/105" }, { "SensorTimestamp", "1/1/106" }, false },
                 { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 2=3" }, false },
                 { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 1=2\tu 2=3" }, false },
                 { RECORD_WIZARD, 1, 1, extra, extra, { "u 0=1\tu 1=2\tu 2=3" }, { "u 1=2\tu 2=" }, true },
