@@ -238,6 +238,9 @@ static int notes(Import *import) {
                                 import->survey.n_promised, import->end.n_rows);
                 r = import->sink->note(import->sink->userdata, text);
         }
+        if (r == 0 && import->end.n_rows > 0 && import->scanner.section == 0 && !import->scanner.is_legacy)
+                r = import->sink->note(import->sink->userdata, "The file does not say from which device it is. Beside an export of the same days that does, its records would "
+                                       "count twice: then undo this import.");
         if (r == 0 && import->survey.n_unknown) {
                 (void) snprintf(text, sizeof(text), "Columns without a field of their own, kept as text: %.*s",
                                 (int) import->survey.n_unknown, import->survey.unknown);

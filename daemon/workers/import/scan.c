@@ -4,7 +4,7 @@
 
 #include "daemon/common/text.h"
 
-static const char dashes[] = "-------";
+static const char delimiters[] = { ';', ',', '\t' };
 
 enum {
         SNIFF_MAX = 4096, /* bytes of the first line that are looked at for NUL */
@@ -36,7 +36,6 @@ void scan_rewind(Scanner *scanner) {
  * is no such row.
  */
 static char header_delimiter(const char *line, size_t n_line) {
-        static const char delimiters[] = { ';', ',', '\t' };
         size_t at = 0;
 
         if (n_line > 0 && memchr(delimiters, line[0], sizeof(delimiters)))
@@ -51,8 +50,32 @@ static char header_delimiter(const char *line, size_t n_line) {
         return at != n_line && memchr(delimiters, line[at], sizeof(delimiters)) ? line[at] : 0;
 }
 
-static bool is_section(const char *line, size_t n_line) {
-        return n_line > sizeof(dashes) - 1 && memcmp(line, dashes, sizeof(dashes) - 1) == 0 && line[sizeof(dashes) - 1] != '-';
+/*
+ * The delimiter of a section line: what stands behind its cell of dashes, or behind what a spreadsheet program makes of a
+ * "formula" that begins with a minus; 0 when the line is no such line. @ret_at: where that cell begins
+ */
+static char section_delimiter(const char *line, size_t n_line, size_t *ret_at) {
+        static const char *const marks[] = { "-------", "#NAME?" };
+        size_t at = 0;
+
+        if (n_line > 0 && memchr(delimiters, line[0], sizeof(delimiters)))
+                at++;
+        while (at != n_line && line[at] == ' ')
+                at++;
+        *ret_at = at;
+        if (at != n_line && line[at] == '"')
+                at++;
+        for (size_t i = 0; i != N_ELEMENTS(marks); i++) {
+                size_t n = strlen(marks[i]);
+
+                if (n_line - at <= n || memcmp(line + at, marks[i], n) != 0)
+                        continue;
+                at += n;
+                if (line[at] == '"')
+                        at++;
+                return at != n_line && memchr(delimiters, line[at], sizeof(delimiters)) ? line[at] : 0;
+        }
+        return 0;
 }
 
 static void copy(char *ret, size_t n_ret, Cell cell) {
@@ -67,7 +90,7 @@ static void set_key(Device *device) {
 }
 
 /* -------;MiniMed 780G MMT-1886;Pump;NG0000001H;------- */
-static int read_section(Scanner *scanner, char *line, size_t n_line) {
+static int read_section(Scanner *scanner, char *line, size_t n_line, char delimiter) {
         Row *row = &scanner->row;
         Device *device = &scanner->device;
 
@@ -79,7 +102,7 @@ static int read_section(Scanner *scanner, char *line, size_t n_line) {
         memset(device, 0, sizeof(*device));
         scanner->is_aggregated = false;
 
-        if (row_split(row, line, n_line, line[sizeof(dashes) - 1]) == 0) {
+        if (row_split(row, line, n_line, delimiter) == 0) {
                 if (row->n_cells > 1)
                         copy(device->model, sizeof(device->model), row->cells[1]);
                 if (row->n_cells > 2)
@@ -165,7 +188,7 @@ static ScanItem read_row(Scanner *scanner, char *line, size_t n_line) {
 
 int scan_next(Scanner *scanner, ScanItem *ret_item) {
         char *line, delimiter;
-        size_t n_line;
+        size_t n_line, at;
         int r;
 
         r = reader_next(&scanner->reader, &line, &n_line);
@@ -194,9 +217,10 @@ int scan_next(Scanner *scanner, ScanItem *ret_item) {
                 return 0;
         }
 
-        if (is_section(line, n_line)) {
+        delimiter = section_delimiter(line, n_line, &at);
+        if (delimiter) {
                 *ret_item = SCAN_SECTION;
-                return read_section(scanner, line, n_line);
+                return read_section(scanner, line + at, n_line - at, delimiter);
         }
 
         delimiter = header_delimiter(line, n_line);

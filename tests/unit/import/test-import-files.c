@@ -429,6 +429,28 @@ static void a_bolus_that_is_still_being_delivered_waits_for_the_next_export(void
         imported_done(&whole);
 }
 
+static void a_section_line_is_known_whatever_a_spreadsheet_made_of_it(void **state) {
+        static const char *const sections[] = {
+                "\"-------\";\"Pump X\";\"Pump\";\"NG1\";\"-------\"", " -------;Pump X;Pump;NG1;-------", ";-------;Pump X;Pump;NG1;-------", "#NAME?;Pump X;Pump;NG1;#NAME?",
+        };
+        static const char rest[] = "\nIndex;Date;Time;Sensor Glucose (mg/dL);Bolus Type;Bolus Volume Delivered (U)\n0;2025/05/03;10:00:00;100;;\n1;2025/05/03;09:00:00;;Normal;5\n";
+        char text[512];
+        Imported whole, other;
+
+        (void) state;
+        (void) snprintf(text, sizeof(text), "-------;Pump X;Pump;NG1;-------%s", rest);
+        import_text(&whole, text);
+        assert_int_equal(whole.n, 2);
+        for (size_t i = 0; i != N_ELEMENTS(sections); i++) {
+                (void) snprintf(text, sizeof(text), "%s%s", sections[i], rest);
+                import_text(&other, text);
+                assert_int_equal(other.n, 2);
+                assert_adds_nothing(&whole, &other);
+                imported_done(&other);
+        }
+        imported_done(&whole);
+}
+
 static void an_accepted_reading_from_before_the_export_is_no_second_one(void **state) {
         static const char head[] = "Index;Date;Time;BG Source;BG Reading (mg/dL);Linked BG Meter ID\n";
         char text[512];
@@ -552,6 +574,7 @@ int main(void) {
                 cmocka_unit_test(exports_that_overlap_add_nothing),
                 cmocka_unit_test(a_bolus_that_is_still_being_delivered_waits_for_the_next_export),
                 cmocka_unit_test(an_accepted_reading_from_before_the_export_is_no_second_one),
+                cmocka_unit_test(a_section_line_is_known_whatever_a_spreadsheet_made_of_it),
                 cmocka_unit_test(equal_moments_get_ordinals_by_content),
                 cmocka_unit_test(an_identity_is_as_specified),
                 cmocka_unit_test(a_correction_keeps_its_identity),
