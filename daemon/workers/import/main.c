@@ -80,7 +80,7 @@ int main(int argc, char **argv) {
         }
 
         r = run();
-        if (r < 0)
+        if (r < 0 && r != -EPIPE) /* the core is gone, and says itself why */
                 (void) fprintf(stderr, "carewallet-import: %s\n", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

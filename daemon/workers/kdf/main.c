@@ -22,9 +22,7 @@ int main(int argc, char **argv) {
                 return probe_run(argv[2]);
 
         r = kdf_run(STDIN_FILENO, STDOUT_FILENO, 3);
-        if (r < 0) {
+        if (r < 0 && r != -EPIPE) /* the core is gone, and says itself why */
                 fprintf(stderr, "carewallet-kdf: %s\n", strerror(-r));
-                return EXIT_FAILURE;
-        }
-        return EXIT_SUCCESS;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
