@@ -44,14 +44,14 @@ static const struct {
         { "BG Source", COLUMN_BG_SOURCE, COLUMN_IS_TEXT },
         { "BG Reading", COLUMN_BG, COLUMN_IS_GLUCOSE },
         { "Linked BG Meter ID", COLUMN_METER, COLUMN_IS_TEXT },
-        { "Basal Rate", COLUMN_BASAL_RATE, COLUMN_IS_NUMBER },
-        { "Temp Basal Amount", COLUMN_TEMP_AMOUNT, COLUMN_IS_NUMBER },
+        { "Basal Rate", COLUMN_BASAL_RATE, COLUMN_IS_RATE },
+        { "Temp Basal Amount", COLUMN_TEMP_AMOUNT, COLUMN_IS_RATE },
         { "Temp Basal Type", COLUMN_TEMP_TYPE, COLUMN_IS_TEXT },
         { "Temp Basal Duration", COLUMN_TEMP_DURATION, COLUMN_IS_DURATION },
         { "Preset Temp Basal Name", COLUMN_TEMP_NAME, COLUMN_IS_TEXT },
         { "Bolus Type", COLUMN_BOLUS_TYPE, COLUMN_IS_TEXT },
-        { "Bolus Volume Selected", COLUMN_BOLUS_SELECTED, COLUMN_IS_NUMBER },
-        { "Bolus Volume Delivered", COLUMN_BOLUS_DELIVERED, COLUMN_IS_NUMBER },
+        { "Bolus Volume Selected", COLUMN_BOLUS_SELECTED, COLUMN_IS_INSULIN },
+        { "Bolus Volume Delivered", COLUMN_BOLUS_DELIVERED, COLUMN_IS_INSULIN },
         { "Bolus Duration", COLUMN_BOLUS_DURATION, COLUMN_IS_DURATION },
         { "Programmed Bolus Duration", COLUMN_BOLUS_DURATION, COLUMN_IS_DURATION },
         { "Bolus Number", COLUMN_BOLUS_NUMBER, COLUMN_IS_TEXT },
@@ -59,27 +59,27 @@ static const struct {
         { "Preset Bolus", COLUMN_BOLUS_PRESET, COLUMN_IS_TEXT },
         { "Bolus Source", COLUMN_BOLUS_SOURCE, COLUMN_IS_TEXT },
         { "Prime Type", COLUMN_PRIME_TYPE, COLUMN_IS_TEXT },
-        { "Prime Volume Delivered", COLUMN_PRIME_VOLUME, COLUMN_IS_NUMBER },
-        { "Estimated Reservoir Volume after Fill", COLUMN_RESERVOIR, COLUMN_IS_NUMBER },
+        { "Prime Volume Delivered", COLUMN_PRIME_VOLUME, COLUMN_IS_INSULIN },
+        { "Estimated Reservoir Volume after Fill", COLUMN_RESERVOIR, COLUMN_IS_INSULIN },
         { "Alert", COLUMN_ALERT, COLUMN_IS_TEXT },
         { "Alarm", COLUMN_ALERT, COLUMN_IS_TEXT },
         { "User Cleared Alerts", COLUMN_ALERT_CLEARED, COLUMN_IS_TEXT },
         { "Suspend", COLUMN_SUSPEND, COLUMN_IS_TEXT },
         { "Rewind", COLUMN_REWIND, COLUMN_IS_TEXT },
-        { "BWZ Estimate", COLUMN_BWZ_ESTIMATE, COLUMN_IS_NUMBER },
+        { "BWZ Estimate", COLUMN_BWZ_ESTIMATE, COLUMN_IS_INSULIN },
         { "BWZ Target High BG", COLUMN_BWZ_TARGET_HIGH, COLUMN_IS_GLUCOSE },
         { "BWZ Target Low BG", COLUMN_BWZ_TARGET_LOW, COLUMN_IS_GLUCOSE },
         { "BWZ Carb Ratio", COLUMN_BWZ_RATIO, COLUMN_IS_NUMBER },
         { "BWZ Insulin Sensitivity", COLUMN_BWZ_SENSITIVITY, COLUMN_IS_SENSITIVITY },
-        { "BWZ Carb Input", COLUMN_BWZ_CARBS, COLUMN_IS_NUMBER },
+        { "BWZ Carb Input", COLUMN_BWZ_CARBS, COLUMN_IS_CARBS },
         { "BWZ BG Input", COLUMN_BWZ_GLUCOSE, COLUMN_IS_GLUCOSE },
         { "BWZ BG/SG Input", COLUMN_BWZ_GLUCOSE, COLUMN_IS_GLUCOSE },
-        { "BWZ Correction Estimate", COLUMN_BWZ_CORRECTION, COLUMN_IS_NUMBER },
-        { "BWZ Food Estimate", COLUMN_BWZ_FOOD, COLUMN_IS_NUMBER },
-        { "BWZ Active Insulin", COLUMN_BWZ_ACTIVE, COLUMN_IS_NUMBER },
+        { "BWZ Correction Estimate", COLUMN_BWZ_CORRECTION, COLUMN_IS_INSULIN },
+        { "BWZ Food Estimate", COLUMN_BWZ_FOOD, COLUMN_IS_INSULIN },
+        { "BWZ Active Insulin", COLUMN_BWZ_ACTIVE, COLUMN_IS_INSULIN },
         { "BWZ Status", COLUMN_BWZ_STATUS, COLUMN_IS_TEXT },
-        { "BWZ Unabsorbed Insulin Total", COLUMN_BWZ_UNABSORBED, COLUMN_IS_NUMBER },
-        { "Final Bolus Estimate", COLUMN_BWZ_FINAL, COLUMN_IS_NUMBER },
+        { "BWZ Unabsorbed Insulin Total", COLUMN_BWZ_UNABSORBED, COLUMN_IS_INSULIN },
+        { "Final Bolus Estimate", COLUMN_BWZ_FINAL, COLUMN_IS_INSULIN },
         { "Scroll Step Size", COLUMN_STEP, COLUMN_IS_TEXT },
         { "Insulin Action Curve Time", COLUMN_ACTION_CURVE, COLUMN_IS_TEXT },
         { "Sensor Calibration BG", COLUMN_CALIBRATION, COLUMN_IS_GLUCOSE },
@@ -94,7 +94,7 @@ static const struct {
         { "Network Device Associated Reason", COLUMN_ASSOCIATED, COLUMN_IS_TEXT },
         { "Network Device Disassociated Reason", COLUMN_DISASSOCIATED, COLUMN_IS_TEXT },
         { "Network Device Disconnected Reason", COLUMN_DISCONNECTED, COLUMN_IS_TEXT },
-        { "Daily Insulin Total", COLUMN_DAILY_TOTAL, COLUMN_IS_NUMBER },
+        { "Daily Insulin Total", COLUMN_DAILY_TOTAL, COLUMN_IS_INSULIN },
         { "Raw-Type", COLUMN_RAW_TYPE, COLUMN_IS_TEXT },
         { "Raw-Values", COLUMN_RAW_VALUES, COLUMN_IS_TEXT },
         { "Raw-ID", COLUMN_RAW_ID, COLUMN_IS_TEXT },
@@ -115,9 +115,12 @@ static const struct {
         { "U", RECORD_UNIT_INSULIN },
         { "U/h", RECORD_UNIT_INSULIN_PER_HOUR },
         { "grams", RECORD_UNIT_GRAM },
+        { "gram", RECORD_UNIT_GRAM },
+        { "Gramm", RECORD_UNIT_GRAM },
         { "g", RECORD_UNIT_GRAM },
         { "g/U", RECORD_UNIT_GRAM },
         { "exchanges", RECORD_UNIT_EXCHANGE },
+        { "exchange", RECORD_UNIT_EXCHANGE },
         { "exch", RECORD_UNIT_EXCHANGE },
         { "ex", RECORD_UNIT_EXCHANGE },
         { "U/ex", RECORD_UNIT_EXCHANGE },
@@ -132,10 +135,28 @@ static unsigned id_of(Cell name) {
 }
 
 static unsigned unit_of(Cell text) {
+        while (text.n && text.text[text.n - 1] == ' ')
+                text.n--;
+        for (; text.n && text.text[0] == ' '; text.n--)
+                text.text++;
+        if (text.n == 0)
+                return RECORD_UNIT_NONE;
         for (size_t i = 0; i != N_ELEMENTS(units); i++)
                 if (strlen(units[i].text) == text.n && strncasecmp(units[i].text, text.text, text.n) == 0)
                         return units[i].unit;
-        return RECORD_UNIT_NONE;
+        return COLUMN_UNIT_OTHER;
+}
+
+unsigned column_insulin_unit(Cell text) {
+        unsigned unit = unit_of(text);
+
+        return unit == RECORD_UNIT_INSULIN || unit == RECORD_UNIT_NONE ? RECORD_UNIT_INSULIN : RECORD_UNIT_NONE;
+}
+
+unsigned column_carb_unit(Cell text) {
+        unsigned unit = unit_of(text);
+
+        return unit == RECORD_UNIT_GRAM || unit == RECORD_UNIT_EXCHANGE ? unit : RECORD_UNIT_NONE;
 }
 
 /* Cut "BG Reading (mg/dL)" into its two parts; the second is empty without parentheses. */
@@ -200,6 +221,42 @@ ColumnType column_type(unsigned id) {
                 is_filled = true;
         }
         return types[id];
+}
+
+const char *columns_unit_missed(const Columns *columns, unsigned at) {
+        unsigned unit = columns->unit[at];
+
+        switch (column_type(columns->id[at])) {
+        case COLUMN_IS_GLUCOSE:
+        case COLUMN_IS_SENSITIVITY:
+                return unit == RECORD_UNIT_MG_DL || unit == RECORD_UNIT_MMOL_L ? NULL : "mg/dL or mmol/L";
+        case COLUMN_IS_INSULIN:
+                return unit == RECORD_UNIT_INSULIN || unit == RECORD_UNIT_NONE ? NULL : "U";
+        case COLUMN_IS_RATE:
+                return unit == RECORD_UNIT_INSULIN_PER_HOUR || unit == RECORD_UNIT_NONE ? NULL : "U/h";
+        case COLUMN_IS_CARBS:
+                return unit == RECORD_UNIT_GRAM || unit == RECORD_UNIT_EXCHANGE ? NULL : "grams or exchanges";
+        case COLUMN_IS_TEXT:
+        case COLUMN_IS_NUMBER:
+        case COLUMN_IS_DURATION:
+                break;
+        }
+        return NULL;
+}
+
+unsigned columns_unit_differs(const Columns *columns) {
+        static const ColumnId wizard[] = { COLUMN_BWZ_SENSITIVITY, COLUMN_BWZ_TARGET_LOW, COLUMN_BWZ_TARGET_HIGH, COLUMN_BWZ_GLUCOSE };
+        unsigned first = COLUMN_NOWHERE;
+
+        for (size_t i = 0; i != N_ELEMENTS(wizard); i++) {
+                unsigned at = columns->at[wizard[i]];
+
+                if (at != COLUMN_NOWHERE && first != COLUMN_NOWHERE && columns->unit[at] != columns->unit[first])
+                        return first;
+                if (first == COLUMN_NOWHERE)
+                        first = at;
+        }
+        return COLUMN_NOWHERE;
 }
 
 const char *column_name(unsigned id) {

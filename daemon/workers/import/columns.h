@@ -81,13 +81,16 @@ typedef enum ColumnType {
         COLUMN_IS_NUMBER,
         COLUMN_IS_GLUCOSE,     /* number, its unit must be in the name, checked against the values */
         COLUMN_IS_SENSITIVITY, /* number per U: unit as above, not checked */
+        COLUMN_IS_INSULIN,     /* U, said by the name or not */
+        COLUMN_IS_RATE,        /* U/h, said by the name or not */
+        COLUMN_IS_CARBS,       /* number, grams or exchanges must be in the name */
         COLUMN_IS_DURATION,
 } ColumnType;
 
 typedef struct Columns {
         unsigned n;
         uint8_t id[IMPORT_COLUMNS_MAX];    /* ColumnId */
-        uint8_t unit[IMPORT_COLUMNS_MAX];  /* RecordUnit said by the name; 0 when none */
+        uint8_t unit[IMPORT_COLUMNS_MAX];  /* RecordUnit said by the name; 0 when none, or COLUMN_UNIT_OTHER */
         uint16_t at[N_COLUMNS];            /* place of a column, or COLUMN_NOWHERE */
         Cell names[IMPORT_COLUMNS_MAX];    /* into text */
         char text[IMPORT_LINE_MAX];
@@ -95,6 +98,7 @@ typedef struct Columns {
 
 enum {
         COLUMN_NOWHERE = 0xffff,
+        COLUMN_UNIT_OTHER = 0xff, /* something stands where a unit should, and is none that is known */
 };
 
 /** columns_are() - whether a row is a header: it has columns Index and Time, or Index and Date */
@@ -103,5 +107,13 @@ bool columns_are(const Row *row);
 void columns_map(Columns *columns, const Row *header);
 ColumnType column_type(unsigned id);
 const char *column_name(unsigned id);
+/** columns_unit_missed() - in words, what a column's name had to say; NULL when all is well with its unit */
+const char *columns_unit_missed(const Columns *columns, unsigned at);
+/** columns_unit_differs() - an estimate has one unit of glucose: the place of a column whose unit another contradicts, or COLUMN_NOWHERE */
+unsigned columns_unit_differs(const Columns *columns);
+/** column_insulin_unit() - RECORD_UNIT_INSULIN for U or nothing; RECORD_UNIT_NONE for any other word */
+unsigned column_insulin_unit(Cell text);
+/** column_carb_unit() - RECORD_UNIT_GRAM or RECORD_UNIT_EXCHANGE; RECORD_UNIT_NONE for any other word and for none */
+unsigned column_carb_unit(Cell text);
 /** column_says_glucose() - whether mg/dL or mmol/L stands anywhere in a name, in whatever letters and with whatever spaces */
 bool column_says_glucose(Cell name);

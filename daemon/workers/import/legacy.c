@@ -255,8 +255,25 @@ static void map_bolus(Legacy *l) {
         draft_key(draft, record_token_name(type), strlen(record_token_name(type)));
 }
 
-static TokenId glucose_token(Cell unit) {
-        return cell_begins(unit, "mmol") ? TOKEN_MMOL_L : TOKEN_MG_DL;
+/* of the glucose that a draft has: "mg dl", "mmol l" */
+static void glucose_unit(Legacy *l, Draft *draft) {
+        static const uint64_t of_glucose = UINT64_C(1) << FIELD_SENSITIVITY | UINT64_C(1) << FIELD_TARGET_LOW |
+                                           UINT64_C(1) << FIELD_TARGET_HIGH | UINT64_C(1) << FIELD_GLUCOSE_INPUT;
+        Cell unit = raw_take(l, "BG_UNITS");
+
+        if (cell_begins(unit, "mg") || cell_begins(unit, "mmol"))
+                (void) draft_token(draft, FIELD_GLUCOSE_UNIT, cell_begins(unit, "mg") ? TOKEN_MG_DL : TOKEN_MMOL_L);
+        else if (draft->set & of_glucose)
+                drafts_reject(l->drafts, "column Raw-Values: BG_UNITS is neither mg/dL nor mmol/L");
+}
+
+/* Of the carbs that are there: any but the two that a record can say rejects the row. */
+static unsigned carb_unit(Legacy *l, bool has_carbs) {
+        unsigned unit = column_carb_unit(raw_take(l, "CARB_UNITS"));
+
+        if (has_carbs && unit == RECORD_UNIT_NONE)
+                drafts_reject(l->drafts, "column Raw-Values: CARB_UNITS is neither grams nor exchanges");
+        return unit;
 }
 
 static void glucose_milli(Legacy *l, Draft *draft, const char *key, FieldId id) {
@@ -268,23 +285,25 @@ static void glucose_milli(Legacy *l, Draft *draft, const char *key, FieldId id) 
 
 static void map_wizard(Legacy *l) {
         Draft *draft = drafts_add(l->drafts, RECORD_WIZARD);
-        bool is_exchange = cell_begins(raw_take(l, "CARB_UNITS"), "ex"), has_carbs;
         Number number, carbs;
+        bool has_carbs;
+        unsigned unit;
 
         if (raw_number(l, "BOLUS_ESTIMATE", &number))
                 draft_value(draft, RECORD_UNIT_INSULIN, number);
         raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
         has_carbs = raw_number(l, "CARB_INPUT", &carbs);
+        unit = carb_unit(l, has_carbs);
         if (has_carbs) {
                 (void) draft_milli(draft, FIELD_CARBS, carbs.milli);
-                (void) draft_token(draft, FIELD_CARB_UNIT, is_exchange ? TOKEN_EXCHANGE : TOKEN_GRAM);
+                (void) draft_token(draft, FIELD_CARB_UNIT, unit == RECORD_UNIT_EXCHANGE ? TOKEN_EXCHANGE : TOKEN_GRAM);
         }
         raw_milli(l, draft, "CARB_RATIO", FIELD_CARB_RATIO);
         glucose_milli(l, draft, "INSULIN_SENSITIVITY", FIELD_SENSITIVITY);
         glucose_milli(l, draft, "BG_TARGET_LOW", FIELD_TARGET_LOW);
         glucose_milli(l, draft, "BG_TARGET_HIGH", FIELD_TARGET_HIGH);
         glucose_milli(l, draft, "BG_INPUT", FIELD_GLUCOSE_INPUT);
-        (void) draft_token(draft, FIELD_GLUCOSE_UNIT, glucose_token(raw_take(l, "BG_UNITS")));
+        glucose_unit(l, draft);
         raw_milli(l, draft, "CORRECTION_ESTIMATE", FIELD_CORRECTION_ESTIMATE);
         raw_milli(l, draft, "FOOD_ESTIMATE", FIELD_FOOD_ESTIMATE);
         raw_milli(l, draft, "UNABSORBED_INSULIN_TOTAL", FIELD_UNABSORBED);
@@ -293,7 +312,7 @@ static void map_wizard(Legacy *l) {
 
         if (has_carbs && carbs.milli > 0) {
                 draft = drafts_add(l->drafts, RECORD_CARBS);
-                draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, carbs);
+                draft_value(draft, (RecordUnit) unit, carbs);
                 (void) draft_text(draft, FIELD_ORIGIN, (Cell) { "bolus wizard", 12 });
                 draft_key(draft, "wizard", 6);
         }
@@ -452,12 +471,13 @@ static void map_clock(Legacy *l) {
 }
 
 static void map_meal(Legacy *l) {
-        bool is_exchange = cell_begins(raw_take(l, "CARB_UNITS"), "ex");
         Draft *draft = drafts_add(l->drafts, RECORD_CARBS);
         Number number;
+        bool has_carbs = raw_number(l, "CARB_INPUT", &number);
+        unsigned unit = carb_unit(l, has_carbs);
 
-        if (raw_number(l, "CARB_INPUT", &number))
-                draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, number);
+        if (has_carbs)
+                draft_value(draft, (RecordUnit) unit, number);
         (void) draft_token(draft, FIELD_MARKER_TYPE, TOKEN_MEAL);
         raw_text(l, draft, "ACTION_REQUESTOR", FIELD_ORIGIN);
         key_cell(draft, l->type);

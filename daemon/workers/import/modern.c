@@ -322,8 +322,10 @@ static void map_wizard(Drafts *drafts) {
                 COLUMN_BIT(COLUMN_BWZ_GLUCOSE) | COLUMN_BIT(COLUMN_BWZ_CORRECTION) | COLUMN_BIT(COLUMN_BWZ_FOOD) |
                 COLUMN_BIT(COLUMN_BWZ_ACTIVE) | COLUMN_BIT(COLUMN_BWZ_STATUS) | COLUMN_BIT(COLUMN_BWZ_UNABSORBED) |
                 COLUMN_BIT(COLUMN_BWZ_FINAL);
-        bool is_exchange, has_carbs;
-        unsigned carb_column = drafts->scanner->columns.at[COLUMN_BWZ_CARBS];
+        const Columns *names = &drafts->scanner->columns;
+        unsigned carbs_at = names->at[COLUMN_BWZ_CARBS], ratio_at = names->at[COLUMN_BWZ_RATIO];
+        unsigned carb_unit = carbs_at != COLUMN_NOWHERE ? names->unit[carbs_at] : RECORD_UNIT_GRAM;
+        bool is_exchange = carb_unit == RECORD_UNIT_EXCHANGE, has_carbs;
         Number number, carbs;
         Draft *draft;
         Cell status;
@@ -332,7 +334,6 @@ static void map_wizard(Drafts *drafts) {
                 return;
 
         draft = drafts_add(drafts, RECORD_WIZARD);
-        is_exchange = carb_column != COLUMN_NOWHERE && drafts->scanner->columns.unit[carb_column] == RECORD_UNIT_EXCHANGE;
         if (drafts_has(drafts, COLUMN_BWZ_ESTIMATE)) {
                 draft_join(draft, DRAFT_WIZARD, "wizard", 6);
                 if (drafts_number(drafts, COLUMN_BWZ_ESTIMATE, &number))
@@ -347,7 +348,9 @@ static void map_wizard(Drafts *drafts) {
                 (void) draft_milli(draft, FIELD_CARBS, carbs.milli);
                 (void) draft_token(draft, FIELD_CARB_UNIT, is_exchange ? TOKEN_EXCHANGE : TOKEN_GRAM);
         }
-        take_milli(drafts, draft, COLUMN_BWZ_RATIO, FIELD_CARB_RATIO);
+        /* a ratio in another unit than the carbs stays beside them, under its own name */
+        if (ratio_at != COLUMN_NOWHERE && names->unit[ratio_at] == carb_unit)
+                take_milli(drafts, draft, COLUMN_BWZ_RATIO, FIELD_CARB_RATIO);
         take_glucose_milli(drafts, draft, COLUMN_BWZ_SENSITIVITY, FIELD_SENSITIVITY);
         take_glucose_milli(drafts, draft, COLUMN_BWZ_TARGET_LOW, FIELD_TARGET_LOW);
         take_glucose_milli(drafts, draft, COLUMN_BWZ_TARGET_HIGH, FIELD_TARGET_HIGH);
@@ -395,7 +398,7 @@ static bool marker_number(Cell cell, size_t at, Number *ret, Cell *ret_rest) {
 
 static void map_marker(Drafts *drafts) {
         Cell cell = neutral_text(drafts, drafts_take(drafts, COLUMN_MARKER)), rest;
-        bool has_number = false, is_exchange = false;
+        unsigned unit = RECORD_UNIT_NONE; /* none: what stands there is kept as text only */
         TokenId type = TOKEN_OTHER;
         Draft *draft;
         Number number;
@@ -406,33 +409,30 @@ static void map_marker(Drafts *drafts) {
         draft = drafts_add(drafts, RECORD_NOTE);
         if (cell_begins(cell, "Insulin: ")) {
                 type = TOKEN_INSULIN;
-                has_number = marker_number(cell, 9, &number, &rest);
-                if (has_number)
-                        draft_value(draft, RECORD_UNIT_INSULIN, number);
+                if (marker_number(cell, 9, &number, &rest))
+                        unit = column_insulin_unit(rest);
         } else if (cell_begins(cell, "Meal: ")) {
                 type = TOKEN_MEAL;
-                has_number = marker_number(cell, 6, &number, &rest);
-                is_exchange = has_number && cell_begins(rest, "ex");
-                if (has_number)
-                        draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, number);
+                if (marker_number(cell, 6, &number, &rest))
+                        unit = column_carb_unit(rest);
         } else if (cell_begins(cell, "Exercise")) {
                 type = TOKEN_EXERCISE;
         }
+        if (unit != RECORD_UNIT_NONE)
+                draft_value(draft, (RecordUnit) unit, number);
         (void) draft_text(draft, FIELD_MARKER, cell);
         (void) draft_token(draft, FIELD_MARKER_TYPE, type);
         key_section(draft, drafts, "marker");
         key_cell(draft, cell);
-        if (!has_number)
+        if (unit == RECORD_UNIT_NONE)
                 return;
 
         /* the same, where who looks for insulin or carbs will find it */
         draft = drafts_add(drafts, type == TOKEN_INSULIN ? RECORD_BOLUS : RECORD_CARBS);
+        draft_value(draft, (RecordUnit) unit, number);
         if (type == TOKEN_INSULIN) {
-                draft_value(draft, RECORD_UNIT_INSULIN, number);
                 (void) draft_token(draft, FIELD_TYPE, TOKEN_INJECTION);
                 (void) draft_milli(draft, FIELD_DELIVERED, number.milli);
-        } else {
-                draft_value(draft, is_exchange ? RECORD_UNIT_EXCHANGE : RECORD_UNIT_GRAM, number);
         }
         (void) draft_token(draft, FIELD_MARKER_TYPE, type);
         draft_key(draft, "marker", 6);

@@ -226,6 +226,9 @@ static void add_row(Survey *survey, const Scanner *scanner) {
                         check_decimal(survey, scanner, cell);
                         break;
                 case COLUMN_IS_SENSITIVITY:
+                case COLUMN_IS_INSULIN:
+                case COLUMN_IS_RATE:
+                case COLUMN_IS_CARBS:
                 case COLUMN_IS_NUMBER:
                         check_decimal(survey, scanner, cell);
                         break;
@@ -238,6 +241,7 @@ static void add_row(Survey *survey, const Scanner *scanner) {
 
 static int check_header(Survey *survey, const Scanner *scanner, unsigned unit_override, char *ret_refusal) {
         const Columns *columns = &scanner->columns;
+        unsigned other = columns_unit_differs(columns);
 
         if (columns->at[COLUMN_DATE] == COLUMN_NOWHERE || columns->at[COLUMN_TIME] == COLUMN_NOWHERE) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
@@ -250,13 +254,15 @@ static int check_header(Survey *survey, const Scanner *scanner, unsigned unit_ov
         for (unsigned i = 0; i != columns->n; i++) {
                 Cell name = columns->names[i];
                 ColumnType type = column_type(columns->id[i]);
-                bool has_unit = columns->unit[i] == RECORD_UNIT_MG_DL || columns->unit[i] == RECORD_UNIT_MMOL_L;
+                bool is_glucose = type == COLUMN_IS_GLUCOSE || type == COLUMN_IS_SENSITIVITY;
+                const char *missed = is_glucose && unit_override ? NULL : columns_unit_missed(columns, i);
 
-                if ((type == COLUMN_IS_GLUCOSE || type == COLUMN_IS_SENSITIVITY) && !has_unit && !unit_override) {
+                if (missed) {
                         (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
-                                        "Column \"%.*s\" in line %u does not say its unit: mg/dL or mmol/L is needed in its name. "
-                                        "Export the file again, or say --unit when you are sure.",
-                                        (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line);
+                                        "Column \"%.*s\" in line %u does not say its unit as CareLink does: %s is needed in its name. "
+                                        "Export the file again%s.",
+                                        (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line, missed,
+                                        is_glucose ? ", or say --unit when you are sure" : "; nothing was imported, because a wrong unit is dangerous");
                         return SURVEY_E_REFUSED;
                 }
                 if (columns->id[i] == COLUMN_UNKNOWN && column_says_glucose(name)) {
@@ -275,6 +281,15 @@ static int check_header(Survey *survey, const Scanner *scanner, unsigned unit_ov
                                                                survey->n_unknown ? ", " : "", (int) name.n, name.text);
         }
 
+        if (other != COLUMN_NOWHERE && !unit_override) {
+                Cell name = columns->names[other];
+
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Column \"%.*s\" in line %u contradicts the other BWZ columns, which name another unit of glucose. Nothing was imported, "
+                                "because a wrong unit is dangerous. Export the file again; if you are sure of the unit, say so with --unit.",
+                                (int) (name.n < 80 ? name.n : 80), name.text, scanner->reader.line);
+                return SURVEY_E_REFUSED;
+        }
         return 0;
 }
 
