@@ -220,6 +220,13 @@ bool cell_date_shape(Cell cell, DateShape *ret) {
                (date_valid(parts[0], parts[1], parts[2]) || date_valid(parts[0], parts[2], parts[1]));
 }
 
+bool cell_date_is_short(Cell cell) {
+        const char *last = cell.n ? memrchr(cell.text, '/', cell.n) : NULL;
+        const char *first = last ? memchr(cell.text, '/', cell.n) : NULL;
+
+        return last && cell.text + cell.n - last == 3 && cell.text[0] != '0' && first[1] != '0';
+}
+
 bool cell_date(Cell cell, unsigned day_first, int32_t *ret_day) {
         size_t at = 0;
 

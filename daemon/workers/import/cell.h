@@ -37,6 +37,8 @@ typedef enum DateShape {
 
 /** cell_date_shape() - false when it is no date, whichever way it is read */
 bool cell_date_shape(Cell cell, DateShape *ret);
+/** cell_date_is_short() - M/D/YY as the legacy form has it: two digits of the year, no zero in front of the others */
+bool cell_date_is_short(Cell cell);
 /** cell_date() - days since 1970-01-01 */
 bool cell_date(Cell cell, unsigned day_first, int32_t *ret_day);
 /** cell_clock() - HH:MM:SS or HH:MM, with AM or PM (a.m., p. m.) behind it or without: seconds after midnight */

@@ -8,6 +8,7 @@ enum {
         GAP_MAX = 31,     /* days: a longer one says no more than this */
         DECISIVE = 60,    /* two months' jumps: so far the next best reading must be worse, besides being three times worse */
         DECISIVE_TIMES = 3,
+        ROWS_A_DAY = 4,   /* where density is the only argument: single readings of a day may well be a month apart */
         CHANGES_MIN = 3,  /* changes of the date: with fewer, a day a month apart is as likely as a month a day apart */
         N_READINGS = 1 << N_DATE_SHAPES,
 };
@@ -19,6 +20,7 @@ typedef struct Reading {
         uint64_t n_odd;   /* days between neighbours beyond the one that is normal, and GAP_MAX for each date that is none */
         uint64_t n_bad;
         uint64_t n_changes;
+        uint64_t n_rows, n_days;
 } Reading;
 
 static void reading_add(Reading *reading, unsigned day_first, Cell date) {
@@ -32,6 +34,8 @@ static void reading_add(Reading *reading, unsigned day_first, Cell date) {
 
         gap = reading->is_begun ? abs(day - reading->day) : 0;
         reading->n_changes += gap != 0;
+        reading->n_days += gap != 0 || !reading->is_begun;
+        reading->n_rows++;
         if (gap > 1)
                 reading->n_odd += (uint64_t) (gap < GAP_MAX ? gap : GAP_MAX) - 1;
         reading->day = day;
@@ -68,7 +72,8 @@ int dates_decide(Scanner *scanner, unsigned shapes, unsigned *ret_day_first) {
                         next = i;
 
         /* dates that only one reading allows need no neighbours */
-        if (readings[best].n_changes < CHANGES_MIN && readings[next].n_bad <= readings[best].n_bad)
+        if (readings[next].n_bad <= readings[best].n_bad &&
+            (readings[best].n_changes < CHANGES_MIN || readings[best].n_rows < readings[best].n_days * ROWS_A_DAY))
                 return DATES_E_UNDECIDED;
         if (readings[next].n_odd <= readings[best].n_odd * DECISIVE_TIMES + DECISIVE)
                 return DATES_E_UNDECIDED;

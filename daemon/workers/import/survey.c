@@ -155,8 +155,10 @@ static void add_time(Survey *survey, const Scanner *scanner) {
         DateShape shape;
 
         survey->n_dates++;
-        if (cell_date_shape(cell_at(scanner, COLUMN_DATE), &shape))
+        if (cell_date_shape(cell_at(scanner, COLUMN_DATE), &shape)) {
                 survey->shapes |= DATE_SHAPE_BIT(shape);
+                survey->has_long_dates |= !cell_date_is_short(cell_at(scanner, COLUMN_DATE));
+        }
         if (!survey_has_seconds(scanner) && survey->n_minutes++ == 0)
                 survey->minutes_line = scanner->reader.line;
         if (!survey_moment(scanner, &local_ms)) {
@@ -523,7 +525,7 @@ static int decide_dates(const Survey *survey, Scanner *scanner, char *ret_refusa
                 return 0;
 
         r = dates_decide(scanner, survey->shapes, &scanner->day_first);
-        if (r == DATES_E_UNDECIDED && scanner->is_legacy && scanner->delimiter == ',' && survey->shapes == DATE_SHAPE_BIT(DATE_SLASH))
+        if (r == DATES_E_UNDECIDED && scanner->is_legacy && scanner->delimiter == ',' && !survey->has_long_dates)
                 return 0; /* M/D/YY is how v1.0.1 writes them */
         if (r == DATES_E_UNDECIDED) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,

@@ -438,8 +438,47 @@ static void dates_that_could_be_either_are_refused(void **state) {
         (void) state;
         REFUSED(HEAD "0;02/03/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
         REFUSED(HEAD "0;02/04/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
+        /* a reading a day for twelve days, or one on the fifth of every month: sparse data say nothing */
+        for (unsigned n_a_day = 1; n_a_day <= 4; n_a_day++) {
+                char text[4096];
+                size_t n = (size_t) sprintf(text, "%s", HEAD);
+                Imported i;
+
+                for (unsigned row = 12 * n_a_day; row-- > 0;)
+                        n += (size_t) sprintf(text + n, "0;05/%02u/2025;%02u:00:00;;120;;;;;\n", row / n_a_day + 1, row % n_a_day + 8);
+                if (n_a_day < 4) {
+                        refused(text, n, "can't be told apart");
+                        continue;
+                }
+                import_text(&i, text);
+                assert_int_equal(i.r, 0);
+                assert_int_equal(i.n, 48);
+                imported_done(&i);
+        }
         /* one row that fits one way only decides nothing */
         REFUSED(HEAD "0;25/12/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
+}
+
+/* M/D/YY is the legacy form's own, and no other is. */
+static void only_a_legacy_date_as_it_was_printed_has_its_month_first(void **state) {
+        static const char *const dates[] = { "4/11/15", "11/04/2015", "4/11/2015", "04/11/15", "4/01/15" };
+
+        (void) state;
+        for (size_t d = 0; d != N_ELEMENTS(dates); d++) {
+                char text[512];
+                int n = snprintf(text, sizeof(text), "Index,Date,Time,Raw-Type,Raw-Values,Raw-ID,Raw-Upload ID,Raw-Seq Num,Raw-Device Type\n"
+                                                     "1,%s,08:21:32,Rewind,,1,2,3,Paradigm Revel - 723\n", dates[d]);
+                Imported i;
+
+                if (d != 0) {
+                        refused(text, (size_t) n, "can't be told apart");
+                        continue;
+                }
+                import_text(&i, text);
+                assert_int_equal(i.r, 0);
+                assert_int_equal(i.records[0].record.local_ms / 86400000, 16536); /* 2015-04-11 */
+                imported_done(&i);
+        }
 }
 
 static void a_file_whose_times_lost_their_seconds_is_refused(void **state) {
@@ -479,6 +518,7 @@ int main(void) {
                 cmocka_unit_test(the_encoding_makes_no_difference),
                 cmocka_unit_test(dates_of_a_spreadsheet_are_found_out_from_the_whole_file),
                 cmocka_unit_test(dates_that_could_be_either_are_refused),
+                cmocka_unit_test(only_a_legacy_date_as_it_was_printed_has_its_month_first),
                 cmocka_unit_test(a_file_whose_times_lost_their_seconds_is_refused),
         };
 
