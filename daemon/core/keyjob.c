@@ -158,10 +158,11 @@ static int on_delay(sd_event_source *source, uint64_t time_us, void *userdata) {
 static void answer_wrong(KeyJob *job) {
         Manager *manager = job->manager;
         Call *call = release(job);
-        uint64_t wait_ms = guard_failed(&manager->guard, &call->peer, clock_monotonic_ms());
+        uint64_t now_ms = clock_monotonic_ms(), wait_ms = guard_failed(&manager->guard, &call->peer, now_ms);
         Delayed *delayed = calloc(1, sizeof(*delayed));
 
-        if (!delayed || sd_event_add_time_relative(manager->event, &delayed->timer, CLOCK_MONOTONIC, wait_ms * 1000, 1000, on_delay, delayed) < 0) {
+        /* not relative: that is to the beginning of the loop's turn, and the answer would come before the next try may be made */
+        if (!delayed || sd_event_add_time(manager->event, &delayed->timer, CLOCK_MONOTONIC, (now_ms + wait_ms) * 1000, 1000, on_delay, delayed) < 0) {
                 free(delayed);
                 (void) wrong(call, wait_ms);
                 return;
