@@ -200,8 +200,10 @@ static int settle(Walk *walk, const Record *batch, size_t n, RecordsCounts *coun
                 return r;
         others = walk->records->versions;
         stored = said = own ? &others.all[0].record : NULL;
-        others.all += own;
-        others.n -= own;
+        if (own) {
+                others.all++;
+                others.n--;
+        }
         there = records_versions_visible(&others);
         now = records_later(there, said);
 

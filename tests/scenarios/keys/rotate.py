@@ -58,7 +58,7 @@ class Rotate(unittest.TestCase):
 
                 result = rotate(w)
                 self.assertIn('mother', result.out)
-                self.assertNotIn('Warning', result.err)
+                self.assertNotIn('older', result.err)
                 code = CODE.search(result.out).group(1)
                 self.assertFalse(w.is_locked())
                 self.assertEqual([key['label'] for key in w.json('key', 'list')], ['passphrase', 'recovery code'])
@@ -67,7 +67,7 @@ class Rotate(unittest.TestCase):
                 self.assertEqual(after[:len(log)], log)
                 self.assertEqual([e['state'] for e in after if e['type'] == 'keys-rotated'], ['done'])
                 self.assertEqual(len(provider.redeem(grant).rows), len(slice), 'grants go on')
-                self.assertNotIn('Warning', w.cli('status').err, 'it is the same wallet to whoever knew it')
+                self.assertNotIn('older', w.cli('status').err, 'it is the same wallet to whoever knew it')
 
                 with open(os.path.join(w.state, 'consent.db'), 'rb') as f:
                         self.assertNotEqual(f.read(16), old_header)
