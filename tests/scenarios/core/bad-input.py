@@ -111,7 +111,7 @@ class BadInput(unittest.TestCase):
                 self.refused(self.write('cells.csv', b''.join(lines[:7]), b';' * 10_000_000, b'\r\n', *lines[7:]))
 
         def test_a_unit_that_contradicts_the_values(self):
-                result = self.refused(self.write('unit.csv', self.good.replace(b'(mg/dL)', b'(mmol/L)')), 'mmol/L')
+                result = self.refused(self.write('unit.csv', self.good.replace(b'mg/dL', b'mmol/L')), 'mmol/L')
                 self.assertRegex(result.err, r'Column "[^"]*\(mmol/L\)"')
 
         def test_a_worker_that_is_killed_loses_its_job_and_no_more(self):
