@@ -251,7 +251,7 @@ static void rotate_proven(KeyJob *job) {
 
         if (job->type != SLOT_PASSPHRASE)
                 keyjob_refuse(job, "For this the passphrase is needed. If it is lost, set a new one first: carewallet key change --recovery");
-        else if (manager_is_storing(manager) || manager->checking || manager->is_backing_up || manager->n_outputs > 0)
+        else if (is_at_work(manager))
                 keyjob_error(job, "org.carewallet.Busy", json_pack("{s:s}", "what", "an import, an export or a backup"));
         else if (!has_room(manager))
                 keyjob_refuse(job, "There is no room on the disk for the second copy of your data that this needs. Make room and try again.");
