@@ -22,10 +22,13 @@ NONE, UNPLUG, STALL, SILENCE, SHORT, FLIP, NAK, CANCEL, STALE = range(9)
 
 PAGES_MAX = 36
 NUMBERS = ('n_pages', 'n_glucose', 'newest_glucose', 'is_asleep', 'is_worldwide', 'is_deaf', 'merge', 'bad_page', 'fault', 'fault_at', 'fault_every',
-           'speed', 'n_sessions', 'n_transfers', 'n_pages_sent', 'n_refused', 'is_radio_on', 'is_driver_bound', 'n_detached', 'n_attached', 'n_claimed')
+           'speed', 'n_sessions', 'n_transfers', 'n_pages_sent', 'n_refused', 'is_radio_on', 'is_driver_bound', 'n_detached', 'n_attached', 'n_claimed',
+           'n_script', 'n_replayed')
 AT = 16
 PAGES_AT = AT + 4 * len(NUMBERS)
-SIZE = PAGES_AT + PAGES_MAX * (1024 + 1024 + 2048)
+SCRIPT_AT = PAGES_AT + PAGES_MAX * (1024 + 1024 + 2048)
+SCRIPT_MAX = 256 * 1024
+SIZE = SCRIPT_AT + SCRIPT_MAX
 
 # device, configuration, interface, bulk OUT 1, bulk IN 2: as the stick's own, by its documentation
 DESCRIPTORS = bytes.fromhex('1201000100000040210a0180100100000001' '0902200001010080320904000002ffffff00' '0705010240000007058202400000')
@@ -80,6 +83,15 @@ class Stick:
                                         f.seek(PAGES_AT + at + i * size)
                                         f.write(bytes_)
                 self.set(n_pages=len(pages), n_glucose=len(glucose), newest_glucose=newest_glucose)
+
+        def set_captures(self, paths):
+                """Files with the traffic of a real stick (tests/simulators/replay.h); what is in several, the first one tells."""
+                script = b''.join(open(path, 'rb').read() for path in paths)
+                assert len(script) <= SCRIPT_MAX
+                with open(self.path, 'r+b') as f:
+                        f.seek(SCRIPT_AT)
+                        f.write(script)
+                self.set(n_script=len(script))
 
         def set(self, **numbers):
                 with open(self.path, 'r+b') as f:

@@ -242,6 +242,36 @@ static void download(Sim *sim, size_t n) {
                 queue(sim, frame, n);
 }
 
+/* --- captured traffic --- */
+
+/*
+ * The bytes that a real stick gave to this write. A pump that sleeps, is out of reach or is not the one captured, and what
+ * the capture does not have, is left to the simulation: false.
+ */
+static bool replayed(Sim *sim, const uint8_t *bytes, size_t n) {
+        uint8_t answers[SIM_QUEUE];
+        size_t n_answers;
+
+        if (bytes[0] == 0x01 && (n < 16 || sim->is_deaf || (sim->is_asleep && bytes[13] != 0x5d) || !replay_begin(&sim->replay, bytes, n))) {
+                replay_end(&sim->replay);
+                return false;
+        }
+        if (!replay_answer(&sim->replay, bytes, n, answers, sizeof(answers), &n_answers))
+                return false;
+        if (bytes[0] == 0x01) {
+                sim->n_radio = sim->n_sent = 0;
+                sim->n_commands[bytes[13]]++;
+                sim->n_pages_sent += bytes[13] == 0x80;
+                sim->is_asleep = false;
+                sim->is_radio_on |= bytes[13] == 0x5d;
+        }
+        if (is_fault(sim, SIM_NAK) && n_answers == PACKET && bytes[0] != 0x0c)
+                answers[1] = 0x66;
+        if (!is_fault(sim, SIM_SILENCE))
+                queue(sim, answers, n_answers);
+        return true;
+}
+
 /* --- the stick --- */
 
 static int sim_write(void *userdata, const uint8_t *bytes, size_t n) {
@@ -255,6 +285,8 @@ static int sim_write(void *userdata, const uint8_t *bytes, size_t n) {
         sim->now_ms += WRITE_MS;
         if (is_fault(sim, SIM_STALE))
                 queue(sim, sim->last, sizeof(sim->last));
+        if (sim->replay.n && replayed(sim, bytes, n))
+                return 0;
         switch (bytes[0]) {
         case 0x01:
                 if (n >= 16)

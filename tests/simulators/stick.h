@@ -9,6 +9,8 @@
 
 #include "daemon/workers/usb/transport.h"
 
+#include "replay.h"
+
 enum {
         SIM_PAGES_MAX = 36,
         SIM_QUEUE = 4096,
@@ -38,6 +40,7 @@ typedef struct Sim {
         bool is_asleep, is_worldwide, is_deaf; /* deaf: no pump in reach */
         unsigned merge;                        /* radio packets in a frame: 1 to 3 */
         int bad_page;                          /* this history page always comes with a wrong checksum; -1 none */
+        Replay replay;                         /* what it has captured is answered as captured, all else as simulated */
         /* what goes wrong: at the how-manieth transfer, and then again every so many */
         SimFault fault;
         unsigned fault_at, fault_every;

@@ -38,6 +38,7 @@ enum {
         PAGE = 1024,
         ISIG = 2048,
         LATENCY_MS = 105, /* of a write, as a real stick takes */
+        SCRIPT_MAX = 256 * 1024,
 };
 
 typedef struct SimFile { /* as tests/lib/usb.py has it */
@@ -51,7 +52,9 @@ typedef struct SimFile { /* as tests/lib/usb.py has it */
         /* what happened */
         uint32_t n_sessions, n_transfers, n_pages_sent, n_refused, is_radio_on;
         uint32_t is_driver_bound, n_detached, n_attached, n_claimed;
+        uint32_t n_script, n_replayed;
         uint8_t pages[SIM_PAGES_MAX][PAGE], glucose[SIM_PAGES_MAX][PAGE], isig[SIM_PAGES_MAX][ISIG];
+        char script[SCRIPT_MAX]; /* captures (replay.h), n_script bytes of them */
 } SimFile;
 
 static struct {
@@ -115,6 +118,7 @@ static void report(void) {
         file->n_refused = (uint32_t) sim.n_refused;
         file->is_radio_on = sim.is_radio_on;
         file->is_asleep = sim.is_asleep;
+        file->n_replayed = sim.replay.n_answers;
 }
 
 static int submit(struct usbdevfs_urb *urb) {
@@ -289,6 +293,7 @@ static void begin_daemon(void) {
 }
 
 static void begin_worker(void) {
+        static uint8_t transfers[REPLAY_SIZE_MAX];
         SimFile *mapped = mmap(NULL, sizeof(*mapped), PROT_READ | PROT_WRITE, MAP_SHARED, FILE_FD, 0);
 
         if (mapped == MAP_FAILED)
@@ -305,6 +310,9 @@ static void begin_worker(void) {
                 sim.glucose[i] = mapped->glucose[i];
                 sim.isig[i] = mapped->isig[i];
         }
+        if (mapped->n_script > SCRIPT_MAX)
+                die("usbfs: the script");
+        sim.replay = (Replay) { .transfers = transfers, .n = replay_read(mapped->script, mapped->n_script, transfers, 0) };
         sim.is_asleep = mapped->is_asleep;
         sim.is_worldwide = mapped->is_worldwide;
         sim.is_deaf = mapped->is_deaf;

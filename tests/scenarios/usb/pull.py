@@ -241,12 +241,49 @@ class Real(Pulls):
                 self.assertEqual(self.stick['n_pages_sent'], 36)
                 self.assertTrue(report['pump']['complete'])
                 self.end()
+                self.compare_with_the_export()
+
+        def compare_with_the_export(self):
                 records = [as_compared(line) for line in self.content()]
                 compare.dump = lambda *args: records
+                compare.table.clear()
                 with contextlib.redirect_stdout(io.StringIO()) as table, self.assertRaises(SystemExit) as ended:
                         compare.compare_csv('', '723', '345192', 'America/New_York', self.csv, os.path.join(SHARED, self.FOLDER))
                 print(table.getvalue())
                 self.assertIn(ended.exception.code, (0, None), table.getvalue())
+
+        def begin_captured(self, **options):
+                """What the stick sends is what a real one sent, each frame as it was; the simulation adds what was not captured."""
+                self.begin([], **options)
+                self.stick.set_captures(os.path.join(SHARED, 'data/usb-traces', f'linux-723-345192-{name}.jsonl') for name in ('download', 'session', 'commands'))
+
+        def test_captured_traffic_of_the_real_pump_is_read_as_its_pages_are(self):
+                def of_pages():
+                        return [line for line in self.content() if '"local_time":"2015-05-28T20:46:23' not in line]
+
+                self.pull()
+                records = of_pages()
+                self.begin_captured()
+                report = self.pull().json
+                self.assertTrue(report['pump']['complete'])
+                self.assertEqual((report['pump']['battery_v'], report['pump']['reservoir_u'], report['pump']['pages']), (1.28, 49.525, 36))
+                self.assertGreater(self.stick['n_replayed'], 700)
+                self.end()
+                self.assertEqual(of_pages(), records)
+                self.compare_with_the_export()
+
+        def test_unplugged_at_any_transfer_it_keeps_only_what_the_pump_said(self):
+                """At twelve of them, or at every so many (CAREWALLET_EVERY); the driver's own test does it at each."""
+                self.begin_captured(speed=500)
+                self.pull()
+                whole, n_transfers = set(self.content()), self.stick['n_transfers']
+                self.assertGreater(n_transfers, 1450)
+                for at in range(1, n_transfers, int(os.environ.get('CAREWALLET_EVERY', n_transfers // 12))):
+                        for one in self.w.json('imports'):
+                                self.w.cli('imports', 'undo', str(one['id']), '--yes')
+                        self.stick.set(fault=usb.UNPLUG, fault_at=at, is_asleep=1, is_radio_on=0, is_driver_bound=1)
+                        self.pull(code=(PARTLY, REFUSED))
+                        self.assertLessEqual(set(self.content()), whole, f'unplugged at {at}')
 
         def test_the_same_pump_by_both_paths_is_in_the_wallet_once(self):
                 self.pull()
