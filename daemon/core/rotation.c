@@ -562,7 +562,9 @@ int rotation_begin(Rotation **ret, const char *dir, int state_dir_fd, const Secr
         if (r != 0)
                 return r;
         for (size_t i = 0; i < N_DBS; i++) {
-                if (faccessat(state_dir_fd, db_names[i], F_OK, 0) < 0)
+                struct stat st;
+
+                if (fstatat(state_dir_fd, db_names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0)
                         return ROTATION_E_KEY;
                 r = from_db(copy_open(&rotation->copies[i], dir, db_names[i], rotation->keys->keys[key_ids[i]], rotation->new_keys->keys[key_ids[i]], get_le32(rotation->plan.bytes + CIPHER_AT)));
                 if (r != 0)

@@ -3,6 +3,7 @@
 #include "wallet.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "db.h"
 #include "rotation.h"
@@ -42,6 +43,15 @@ static bool is_there(const char *dir, const char *name) {
 
         (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
         return access(path, F_OK) == 0;
+}
+
+/* An emptied one must not be taken for one that is to be made. */
+static bool has_content(const char *dir, const char *name) {
+        char path[PATH_MAX];
+        struct stat st;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
+        return stat(path, &st) == 0 && st.st_size > 0;
 }
 
 PolicyNow wallet_now(const Wallet *wallet) {
@@ -305,7 +315,7 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
 
         if (is_there(dir, ROTATION_CIPHER_MARKER) && !db_has_cipher_4())
                 return WALLET_E_CIPHER;
-        if (!zone && (!is_there(dir, "consent.db") || !is_there(dir, "records.db")))
+        if (!zone && (!has_content(dir, "consent.db") || !has_content(dir, "records.db")))
                 return WALLET_E_MISSING;
 
         wallet = calloc(1, sizeof(*wallet));
@@ -370,7 +380,7 @@ const char *wallet_reason(int r) {
                 return "This wallet was moved to the format of SQLCipher 4 (carewallet upgrade-cipher), and this machine has SQLCipher 3, which cannot read it. "
                        "Nothing is damaged: open it on a machine with SQLCipher 4, such as Debian 13.";
         case WALLET_E_MISSING:
-                return "A database is missing from the state directory though the keys are there. Restore a backup.";
+                return "A database is missing from the state directory, or is empty, though the keys are there. Restore a backup.";
         case WALLET_E_VERSION:
                 return "This wallet was written by a later version of carewallet. Install that version.";
         case WALLET_E_FULL:
