@@ -136,7 +136,7 @@ enum {
  */
 must_check int cli_proof(Cli *cli, json_t *parameters, int *ret_fd);
 
-/** cli_unlocked() - after any Unlock: warns of revocations that waited and ended nothing */
+/** cli_unlocked() - after any Unlock: warns of revocations that waited and ended nothing, and of keys that are others now */
 void cli_unlocked(const Reply *reply);
 
 /** cli_look() - ask Status, remember it and warn where the ledger went back; cli->status is set. @accept: as memory_note() */

@@ -187,6 +187,9 @@ void cli_unlocked(const Reply *reply) {
                          "then: carewallet revoke NAME", json_is_string(name) ? json_string_value(name) : "?");
         if (reason)
                 cli_warn("%s", reason);
+        if (message_bool(reply->parameters, "keysChanged"))
+                cli_warn("the last change of the keys was interrupted, and has taken effect now. See what opens the wallet: carewallet key list. If that change was to make a "
+                         "recovery code, the one that you had is void: unless you have the new one, make another now: carewallet key recovery");
 }
 
 int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {

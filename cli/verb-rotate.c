@@ -42,6 +42,16 @@ static int end_grants(Cli *cli) {
         return r;
 }
 
+/* The plan is on the disk, or may be. @file: where the new code is, or NULL */
+static int unfinished(const char *file, int r) {
+        if (file)
+                cli_warn("the rotation goes on at the next carewallet unlock, if it had begun. If that says that the keys have changed, the code in %s counts, else delete that file.", file);
+        else
+                cli_warn("the rotation goes on at the next carewallet unlock, if it had begun. If that says that the keys have changed, make another recovery code: "
+                         "carewallet key recovery");
+        return r;
+}
+
 static int run(Cli *cli) {
         cleanup(close_fdp) int secret_fd = -1, new_fd = -1;
         cleanup(json_decrefp) json_t *parameters = json_pack("{s:i}", "newFd", 1);
@@ -73,22 +83,25 @@ static int run(Cli *cli) {
         fds[0] = secret_fd;
         fds[1] = new_fd;
         r = cli_call(cli, "RotateKey", json_incref(parameters), false, fds, 2, &planned);
-        if (r == 0)
-                r = cli_reconnect(cli);
+        if (r == EXIT_UNREACHABLE) /* nobody knows whether it was planned */
+                return unfinished(file, r);
+        if (r != 0) {
+                if (file)
+                        (void) unlink(file);
+                return r;
+        }
+        r = cli_reconnect(cli);
         if (r == 0)
                 r = cli_unlock(cli, json_pack("{s:i}", "secretFd", 0), secret_fd, &reply);
         if (r == 0 && reply.error)
                 r = cli_reply_failed(cli, &reply);
+        if (r != 0)
+                return unfinished(file, r);
         state = message_text(reply.parameters, "rotation", "");
-        if (r == 0 && strcmp(state, "done") != 0)
-                r = cli_fail(cli, EXIT_REFUSED, "The keys are as they were (%s), and so is the recovery code.", state);
-        if (r != 0) {
-                if (!planned.parameters || (reply.parameters && !reply.error)) { /* else it goes on at the next unlock, and then this code counts */
-                        if (file)
-                                (void) unlink(file);
-                } else
-                        cli_warn("the rotation goes on at the next carewallet unlock%s.", file ? "; then the new recovery code counts" : ". Make another recovery code then: carewallet key recovery");
-                return r;
+        if (strcmp(state, "done") != 0) {
+                if (file)
+                        (void) unlink(file);
+                return cli_fail(cli, EXIT_REFUSED, "The keys are as they were (%s), and so is the recovery code.", state);
         }
 
         if (cli->json) {

@@ -63,8 +63,9 @@ static int run(Cli *cli) {
                 if (r != 0)
                         return r;
                 if (cli->json) {
-                        cleanup(json_decrefp) json_t *answer = json_pack("{s:I, s:O*, s:O*}", "applied", (json_int_t) n_applied, "unknown", json_object_get(reply.parameters, "unknown"),
-                                                                         "not_applied", json_object_get(reply.parameters, "notApplied"));
+                        cleanup(json_decrefp) json_t *answer = json_pack("{s:I, s:O*, s:O*, s:O*}", "applied", (json_int_t) n_applied, "unknown", json_object_get(reply.parameters, "unknown"),
+                                                                         "not_applied", json_object_get(reply.parameters, "notApplied"), "keys_changed",
+                                                                         json_object_get(reply.parameters, "keysChanged"));
 
                         return cli_print_json(cli, answer);
                 }

@@ -22,7 +22,7 @@ const Method methods[] = {
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
-        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: ?int, unknown: ?[]string, notApplied: ?string, rotation: ?string, progress: ?object",
+        { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: ?int, unknown: ?[]string, notApplied: ?string, rotation: ?string, keysChanged: ?bool, progress: ?object",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
         { "Diagnose", METHOD_OPEN, "", "pid: int, free: int, slotCopies: int", "What only the core can see of its own place", method_diagnose },
         { "ListKeys", METHOD_READING, "", "keys: []object", "What opens the wallet", method_list_keys },

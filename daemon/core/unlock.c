@@ -39,9 +39,10 @@ static const char *epoch_reason(int r) {
 
 /*
  * The wallet of a root key, and all that waits for it. @seen: a checkpoint that the command line kept, or NULL; @unknown gets the
- * names in revocations that are no provider's. Return: NULL, and the wallet is open; else why not, for a person.
+ * names in revocations that are no provider's. @ret_changed: what opens it was changed, and who did that may not know: the
+ * wallet does not. Return: NULL, and the wallet is open; else why not, for a person.
  */
-static const char *open_wallet(Manager *manager, const Secret *root, bool insist, const char *seen, unsigned *ret_applied, json_t *unknown) {
+static const char *open_wallet(Manager *manager, const Secret *root, bool insist, const char *seen, unsigned *ret_applied, json_t *unknown, bool *ret_changed) {
         cleanup(wallet_closep) Wallet *wallet = NULL;
         bool is_old, store;
         uint64_t generation;
@@ -51,6 +52,7 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
         if (r != 0)
                 return r > 0 ? wallet_reason(r) : "The databases could not be opened. The journal says more.";
         generation = seen_generation(wallet);
+        *ret_changed = generation < manager->slots.generation;
         is_old = generation > manager->slots.generation;
         if (is_old && !insist)
                 return "The slot file is older than the one that this wallet has seen: somebody put an old file back. "
@@ -94,6 +96,7 @@ static const char *open_with(Manager *manager, const Secret *credential) {
         json_t *unknown;
         const char *reason;
         unsigned n_applied;
+        bool changed;
 
         for (size_t i = 0; !root && manager->has_slots && i < slots->n_slots; i++)
                 if (slots->slots[i].type == SLOT_CREDENTIAL && open_slot(slots, i, credential, &root) < 0)
@@ -105,7 +108,7 @@ static const char *open_with(Manager *manager, const Secret *credential) {
         if (rotation_is_due(manager->config.state_dir_fd))
                 return "A rotation of the keys was interrupted. It goes on when the wallet is unlocked with the passphrase.";
         unknown = json_array();
-        reason = open_wallet(manager, root, false, NULL, &n_applied, unknown);
+        reason = open_wallet(manager, root, false, NULL, &n_applied, unknown, &changed);
         json_decref(unknown);
         return reason;
 }
@@ -145,9 +148,10 @@ static void open_now(KeyJob *job) {
         Manager *manager = job->manager;
         json_t *unknown = json_array(), *reply;
         unsigned n_applied = 0;
+        bool changed = false;
         const char *reason;
 
-        reason = open_wallet(manager, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown);
+        reason = open_wallet(manager, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown, &changed);
         if (reason) {
                 json_decref(unknown);
                 keyjob_refuse(job, reason);
@@ -158,6 +162,8 @@ static void open_now(KeyJob *job) {
         reply = json_pack("{s:i, s:o}", "applied", (int) n_applied, "unknown", unknown);
         if (reply && unlocking->rotated)
                 (void) json_object_set_new(reply, "rotation", json_string(unlocking->rotated));
+        if (reply && changed && !unlocking->is_upgrade)
+                (void) json_object_set_new(reply, "keysChanged", json_true());
         keyjob_reply(job, reply, -1);
 }
 

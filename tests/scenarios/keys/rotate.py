@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -103,12 +104,46 @@ class Rotate(unittest.TestCase):
 
         def test_what_cannot_be_done_changes_nothing(self):
                 w = self.w
-                rotate(w, passphrase='wrong', code=PASSPHRASE_NEEDED)
+                result = rotate(w, '--pdf', w.path('kit.pdf'), passphrase='wrong', code=PASSPHRASE_NEEDED)
+                self.assertNotIn('goes on', result.err)
+                self.assertFalse(os.path.exists(w.path('kit.pdf')))  # nobody prints a code that never counts
                 with open(w.path('there'), 'w'):
                         pass
                 rotate(w, '--out', w.path('there'), code=REFUSED)
                 self.assertIn('passphrase', w.cli('key', 'rotate', '--yes', '--recovery-fd', '{}', passphrase=self.old, code=REFUSED).err)
                 self.assertTrue(opens(w, '--recovery-fd', '{}', passphrase=self.old))
+
+        def test_who_saw_no_new_code_is_told(self):
+                """A power cut: the terminal with the new recovery code, or the warning of it, is gone."""
+                w = self.w
+                with Varlink(w.socket) as v:
+                        self.assertNotIn('error', v.call('RotateKey', {'secretFd': 0, 'newFd': 1}, [secret(PASSPHRASE), secret('000GC-40R4Y-0M301-E209M-185G2-R38EE-1W810-24GKG')]))
+                wait_for(lambda: w.cli('status', code=None).code != UNREACHABLE, what='a fresh core')
+                w.restart(signal.SIGKILL)
+                self.assertIn('carewallet key recovery', w.unlock().err)
+                self.assertTrue(opens(w, '--passphrase-fd', '{}', passphrase=PASSPHRASE))
+                w.lock()
+                self.assertNotIn('key recovery', w.unlock().err)
+
+        def test_a_code_that_may_count_is_not_deleted(self):
+                """The core ends between the plan and its answer."""
+                if not os.path.exists(KILL_AT):
+                        self.skipTest('no ' + KILL_AT)
+                w = self.w
+                for at in range(10, 40):
+                        w.stop()
+                        w.daemon_env.update(LD_PRELOAD=KILL_AT, KILL_AT=str(at))
+                        w.start()
+                        w.unlock()
+                        rotate(w, '--out', w.path('code'), code=UNREACHABLE)
+                        if os.path.exists(os.path.join(w.state, 'rotation')):
+                                break
+                        os.unlink(w.path('code'))
+                del w.daemon_env['LD_PRELOAD'], w.daemon_env['KILL_AT']
+                w.restart()
+                self.assertIn('change of the keys', w.unlock().err)
+                with open(w.path('code')) as f:
+                        self.assertTrue(opens(w, '--recovery-fd', '{}', passphrase=f.read().strip()))
 
         def test_revocations_of_the_meantime_count(self):
                 """What was sealed to the wallet before, by a command line that knew no better, opens after."""
@@ -123,7 +158,7 @@ class Rotate(unittest.TestCase):
                 replies = None
                 with Varlink(w.socket) as v:
                         replies = v.calls('Unlock', {'secretFd': 0}, [secret(PASSPHRASE)])
-                self.assertEqual(replies[-1]['parameters'], {'applied': 1, 'unknown': [], 'rotation': 'done'})
+                self.assertEqual(replies[-1]['parameters'], {'applied': 1, 'unknown': [], 'rotation': 'done', 'keysChanged': True})
                 self.assertEqual([g['state'] for g in w.json('grants')], ['revoked'])
 
         def test_a_full_disk_gives_it_up_and_opens_what_was(self):
