@@ -122,6 +122,12 @@ static bool is_note_of_reading(const Record *now, const Record *more) {
         return now->kind == RECORD_FINGERSTICK && has_field(more, FIELD_RAW_TYPE) && has_field(now, FIELD_LINKED_METER) && !has_field(more, FIELD_LINKED_METER);
 }
 
+/* Of a pump whose page of sensor currents could not be read: the last bit of its readings is there. */
+static bool lacks_last_bit(const Record *now, const Record *more) {
+        return now->kind == RECORD_CGM && now->unit == RECORD_UNIT_MG_DL && more->value_milli % 2000 == 0 && now->value_milli == more->value_milli + 1000 &&
+               has_field(more, FIELD_RAW_TYPE) && has_field(now, FIELD_ISIG) && !has_field(more, FIELD_ISIG);
+}
+
 /* Whether @more has a field that @now has not, or has otherwise. */
 static bool adds_payload(const Record *now, const Record *more) {
         size_t at = 0, more_at = 0;
@@ -161,7 +167,7 @@ bool same_adds_nothing(const Record *now, const Record *more) {
         if (((now->flags ^ more->flags) & ~(times | RECORD_QUARANTINED)) || (now->flags & ~more->flags & RECORD_QUARANTINED) || adds_payload(now, more))
                 return false;
         if (now->unit == more->unit) /* an export may print fewer digits of the same glucose */
-                return now->value_milli == more->value_milli || (is_glucose(now->unit) && more->decimals < now->decimals &&
+                return now->value_milli == more->value_milli || lacks_last_bit(now, more) || (is_glucose(now->unit) && more->decimals < now->decimals &&
                                                                  llabs(now->value_milli - more->value_milli) <= half_digit(more->decimals));
         if (!is_glucose(now->unit) || !is_glucose(more->unit))
                 return false;

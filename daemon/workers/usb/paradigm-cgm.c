@@ -137,8 +137,8 @@ void paradigm_cgm_decode(const uint8_t page[static PARADIGM_PAGE_SIZE], const ui
                 }
                 if (isig && n <= 2 && event->is_relative && event->type != PARADIGM_CGM_WEAK_SIGNAL)
                         read_isig(isig, is_large, event);
-                else if (op >= PARADIGM_CGM_GLUCOSE && is_large)
-                        event->number = 0;
+                else
+                        event->is_even = is_large && op >= PARADIGM_CGM_GLUCOSE;
                 left -= n;
         }
         ret->events = event;

@@ -37,6 +37,7 @@ typedef struct ParadigmCgmEvent {
         bool is_relative; /* counted in steps of five minutes */
         bool has_time;    /* a relative one has none where its page does not tell */
         bool has_isig;
+        bool is_even;     /* the number's lowest bit is with the sensor currents, which are not there: it may be one more */
         uint16_t at;      /* of its opcode, in the page */
         uint16_t number;
         uint16_t isig_centi; /* hundredths of nA */
@@ -55,7 +56,7 @@ typedef struct ParadigmCgm {
 /**
  * paradigm_cgm_decode() - a whole page
  * @page: its checksum is not looked at
- * @isig: NULL when there is none: no currents, and from x23 on glucose without its lowest bit is given out as unknown (0)
+ * @isig: NULL when there is none: no currents, and from x23 on glucose without its lowest bit
  *
  * What can't be read is left out and counted; nothing is guessed.
  */

@@ -104,7 +104,7 @@ static Draft *draft_of(Pump *pump, const ParadigmCgmEvent *e, char *text, size_t
 }
 
 int pump_map_cgm(Pump *pump, unsigned number, const ParadigmCgm *cgm, const uint8_t page[static PARADIGM_PAGE_SIZE]) {
-        size_t n_untimed = 0, n_halved = 0;
+        size_t n_untimed = 0, n_even = 0;
         char text[64];
         int r = 0;
 
@@ -116,10 +116,7 @@ int pump_map_cgm(Pump *pump, unsigned number, const ParadigmCgm *cgm, const uint
                         n_untimed += e->is_relative;
                         continue;
                 }
-                if (e->type == PARADIGM_CGM_GLUCOSE && e->number == 0) {
-                        n_halved++;
-                        continue;
-                }
+                n_even += e->is_even;
                 draft = draft_of(pump, e, text, sizeof(text));
                 if (draft)
                         r = pump_put(pump, draft, e->local_ms, number, false);
@@ -128,9 +125,9 @@ int pump_map_cgm(Pump *pump, unsigned number, const ParadigmCgm *cgm, const uint
         if (r == 0 && n_untimed)
                 r = pump_reject(pump, number, page, PARADIGM_PAGE_SIZE,
                                 "glucose page %u: %zu readings have no time yet: the pump writes it later; read it again tomorrow", number, n_untimed);
-        if (r == 0 && n_halved)
-                r = pump_reject(pump, number, page, PARADIGM_PAGE_SIZE,
-                                "glucose page %u: %zu readings are not exact without the page of sensor currents, which could not be read", number, n_halved);
+        if (r == 0 && n_even)
+                r = pump_note(pump, "Glucose page %u came without its page of sensor currents, where the last bit of a reading is: each of its %zu readings may be 1 mg/dL more.",
+                              number, n_even);
         if (r == 0 && cgm->n_unread)
                 r = pump_reject(pump, number, page, cgm->n_unread,
                                 "glucose page %u: event type %02x is not known or damaged; %zu older bytes were not read", number, cgm->unread_op, cgm->n_unread);

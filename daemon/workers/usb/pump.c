@@ -132,6 +132,8 @@ int pump_note(Pump *pump, const char *format, ...) {
         char text[320];
         va_list args;
 
+        if (pump->is_known) /* said when the page was read first */
+                return 0;
         va_start(args, format);
         (void) vsnprintf(text, sizeof(text), format, args);
         va_end(args);

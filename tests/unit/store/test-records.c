@@ -365,6 +365,29 @@ static void fewer_digits_of_one_glucose_add_nothing(void **state) {
         }
 }
 
+static void a_pumps_reading_without_its_last_bit_adds_nothing_to_the_whole_one(void **state) {
+        static const uint8_t with_current[] = { FIELD_ISIG, 1, 2, 3, 4, FIELD_RAW_TYPE, 1, 0, 'G' }, without[] = { FIELD_RAW_TYPE, 1, 0, 'G' };
+        static const struct {
+                int32_t value;
+                bool has_current, is_duplicate, is_correction;
+        } said[] = {
+                { 118, false, false, false }, { 118, false, true, false }, { 119, true, false, true }, { 118, false, true, false },
+                { 120, false, false, true }, { 121, true, false, true }, { 119, false, false, true }, { 118, false, false, true },
+        };
+        cleanup(records_closep) Records *records = open_records(*state);
+
+        for (size_t i = 0; i < N_ELEMENTS(said); i++) {
+                Record row = cgm(0, said[i].value);
+                RecordsCounts counts;
+
+                row.payload = said[i].has_current ? with_current : without;
+                row.n_payload = said[i].has_current ? sizeof(with_current) : sizeof(without);
+                counts = import_rows(records, &row, 1);
+                assert_int_equal(counts.n_duplicates[RECORD_CGM], said[i].is_duplicate);
+                assert_int_equal(counts.n_superseded[RECORD_CGM], said[i].is_correction);
+        }
+}
+
 static void what_a_spreadsheet_program_spoilt_adds_nothing(void **state) {
         static const struct {
                 FieldId field;
@@ -943,6 +966,7 @@ int main(void) {
                 in_folder(an_export_that_begins_inside_a_repeated_hour_adds_nothing_and_hides_nothing),
                 in_folder(one_glucose_in_two_units_is_no_correction),
                 in_folder(fewer_digits_of_one_glucose_add_nothing),
+                in_folder(a_pumps_reading_without_its_last_bit_adds_nothing_to_the_whole_one),
                 in_folder(what_a_spreadsheet_program_spoilt_adds_nothing),
                 in_folder(some_of_the_rows_of_one_event_add_nothing_to_all_of_them),
                 in_folder(a_piece_that_had_no_room_is_no_news),

@@ -264,11 +264,13 @@ static void sensor_currents_belong_to_the_page_before_them(void **state) {
         refused(pages + PARADIGM_PAGE_SIZE, PARADIGM_ISIG_PAGE_SIZE, "723", "345192", "without their glucose page");
         /* without them a 723 does not say the lowest bit, a 722 has none */
         taken(pages, PARADIGM_PAGE_SIZE, "723", "345192");
-        assert_int_equal(seen.n_records, 1);
-        assert_non_null(strstr(seen.reason, "not exact"));
+        assert_int_equal(seen.n_records, 4);
+        assert_int_equal(seen.n_rejected, 0);
+        assert_non_null(strstr(seen.note, "each of its 3 readings may be 1 mg/dL more"));
         taken(pages, PARADIGM_PAGE_SIZE, "722", "345192");
         assert_int_equal(seen.n_records, 4);
         assert_int_equal(seen.n_rejected, 0);
+        assert_string_equal(seen.note, "");
 }
 
 static void a_file_has_no_more_pages_than_a_pump(void **state) {

@@ -457,7 +457,7 @@ static void readings_count_back_from_the_timestamp_and_forward_from_the_last(voi
         assert_true(cgm.events[1].has_time);
 }
 
-static void the_lowest_bit_of_a_large_pump_comes_from_the_current(void **state) {
+static void the_lowest_bit_of_a_large_pump_comes_from_the_current_or_is_said_to_be_missing(void **state) {
         uint8_t page[PARADIGM_PAGE_SIZE], isig[PARADIGM_ISIG_PAGE_SIZE] = { 0 };
         static const uint8_t events[] = { 0x30, 0x31 };
         static ParadigmCgm cgm;
@@ -474,9 +474,15 @@ static void the_lowest_bit_of_a_large_pump_comes_from_the_current(void **state) 
         assert_int_equal(cgm.events[0].number, 0x61);
         assert_int_equal(cgm.events[0].isig_centi, 0x0a22);
         assert_int_equal(cgm.events[1].number, 0x62);
+        assert_false(cgm.events[0].is_even || cgm.events[1].is_even);
 
         paradigm_cgm_decode(page, NULL, &model, &cgm);
-        assert_int_equal(cgm.events[0].number, 0); /* not exact: not given out */
+        assert_int_equal(cgm.events[0].number, 0x60);
+        assert_true(cgm.events[0].is_even && cgm.events[1].is_even);
+        assert_false(cgm.events[0].has_isig);
+        assert_int_equal(paradigm_model("722", 3, &model), 0);
+        paradigm_cgm_decode(page, NULL, &model, &cgm);
+        assert_false(cgm.events[0].is_even);
 }
 
 static void sensor_pages_end_at_what_is_not_known(void **state) {
@@ -512,7 +518,7 @@ int main(void) {
                 cmocka_unit_test(a_correction_below_zero_is_negative),
                 cmocka_unit_test(a_long_bolus_reminder_and_a_short_one_are_told_apart_by_what_follows),
                 cmocka_unit_test(readings_count_back_from_the_timestamp_and_forward_from_the_last),
-                cmocka_unit_test(the_lowest_bit_of_a_large_pump_comes_from_the_current),
+                cmocka_unit_test(the_lowest_bit_of_a_large_pump_comes_from_the_current_or_is_said_to_be_missing),
                 cmocka_unit_test(sensor_pages_end_at_what_is_not_known),
         };
 
