@@ -11,6 +11,7 @@ enum {
         UNIT,
         MODEL,
         SERIAL,
+        NO_CHECKSUM,
 
         REJECTED_SHOWN = 20, /* lines in the report on a terminal */
         CLOCK_CHANGES_SHOWN = 5,
@@ -20,6 +21,7 @@ static const Option options[] = {
         [UNIT] = {"unit", "UNIT", "what the glucose columns are in, whatever they say: mg/dL or mmol/L; a wrong one is dangerous", "mg/dL mmol/L"},
         [MODEL] = {"model", "NUMBER", "the files are pages of a pump's memory, and this is the pump's model: 522, 723, 554 ...", NULL},
         [SERIAL] = {"serial", "DIGITS", "and this its serial number: six digits, on its back", NULL},
+        [NO_CHECKSUM] = {"no-checksum", NULL, "the pages were saved without their checksums: take them, unverified, where they read through to their ends", NULL},
         {NULL, NULL, NULL, NULL},
 };
 
@@ -200,6 +202,9 @@ static int import_file(Cli *cli, const char *path, json_t *reports) {
                 if (cli_option(cli, passed[i].option))
                         (void) json_object_set_new(parameters, passed[i].name, json_string(cli_option(cli, passed[i].option)));
 
+        if (cli_option(cli, NO_CHECKSUM))
+                (void) json_object_set_new(parameters, "noChecksum", json_true());
+
         progress_begin(&progress);
         r = cli_ask(cli, "Import", parameters, true, &fd, 1, &reply);
         while (r == 0 && !reply.error && reply.continues) {
@@ -249,6 +254,8 @@ static int run(Cli *cli) {
                 return cli_usage(cli, "--model is the three digits of a pump's model, such as 723.");
         if (!are_digits(cli_option(cli, SERIAL), 6))
                 return cli_usage(cli, "--serial is the six digits of a pump's serial number; they are on its back.");
+        if (cli_option(cli, NO_CHECKSUM) && (!cli_option(cli, MODEL) || !cli_option(cli, SERIAL)))
+                return cli_usage(cli, "--no-checksum is of the pages of a pump's memory: say whose they are, with --model and --serial.");
 
         for (i = 0; (path = cli_operand(cli, i)); i++) {
                 r = import_file(cli, path, reports);

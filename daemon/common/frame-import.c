@@ -10,6 +10,7 @@ int frame_put_import_request(FrameBuffer *buffer, const FrameImportRequest *requ
         frame_writer_u32(&w, request->version);
         frame_writer_u64(&w, (uint64_t) request->now_utc_ms);
         frame_writer_u8(&w, request->glucose_unit);
+        frame_writer_u8(&w, request->has_no_checksums);
         frame_writer_member(&w, request->zones);
         frame_writer_member(&w, request->model);
         frame_writer_member(&w, request->serial);
@@ -122,17 +123,20 @@ static bool digits_valid(const char *text, size_t n_digits) {
 int frame_get_import_request(FrameImportRequest *ret, const uint8_t *payload, size_t n_payload) {
         FrameReader r = {payload, n_payload, false};
         FrameImportRequest request = {0};
+        uint8_t has_no_checksums;
 
         request.version = frame_reader_u32(&r);
         request.now_utc_ms = (int64_t) frame_reader_u64(&r);
         request.glucose_unit = frame_reader_u8(&r);
+        has_no_checksums = frame_reader_u8(&r);
+        request.has_no_checksums = has_no_checksums == 1;
         frame_reader_member(&r, request.zones);
         frame_reader_member(&r, request.model);
         frame_reader_member(&r, request.serial);
         if (frame_reader_end(&r, request.version == FRAME_VERSION && request.now_utc_ms >= RECORD_TIME_MIN_MS &&
                              request.now_utc_ms < RECORD_TIME_MAX_MS &&
                             (request.glucose_unit == RECORD_UNIT_NONE || request.glucose_unit == RECORD_UNIT_MG_DL ||
-                             request.glucose_unit == RECORD_UNIT_MMOL_L) &&
+                             request.glucose_unit == RECORD_UNIT_MMOL_L) && has_no_checksums <= 1 &&
                             zones_valid(request.zones) && digits_valid(request.model, 3) && digits_valid(request.serial, 6)) != 0)
                 return FRAME_E_FORMAT;
         *ret = request;

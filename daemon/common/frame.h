@@ -95,6 +95,7 @@ typedef struct FrameImportRequest {
         uint32_t version;     /* FRAME_VERSION */
         int64_t now_utc_ms;   /* rows from more than a day after it are rejected */
         uint8_t glucose_unit; /* 0: as the column says; else RecordUnit: the patient's explicit override */
+        bool has_no_checksums; /* the patient says so of a pump's pages: nothing can tell then whether they are undamaged */
         char zones[1024];     /* IANA name, and periods of others: zones.h; text in the frame, as are the next two */
         char model[8];        /* of a pump, three digits, and its serial number, six: whose memory the file holds; "" where it is */
         char serial[8];       /* no such file, or the patient did not say */

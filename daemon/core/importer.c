@@ -491,6 +491,7 @@ int method_import(Call *call, void *userdata) {
                 return call_invalid(call, "model");
         if (!take_digits(call, "serial", 6, request.serial))
                 return call_invalid(call, "serial");
+        request.has_no_checksums = call_bool(call, "noChecksum", false);
         request.now_utc_ms = wallet_now(manager->wallet).utc_ms;
         memcpy(request.zones, manager->wallet->zones_spec, sizeof(request.zones));
 

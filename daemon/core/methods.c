@@ -63,7 +63,7 @@ const Method methods[] = {
           "records: int, moved: int, kinds: object, shifts: []object, firstDay: ?string, lastDay: ?string, ambiguous: int, skipped: int",
           "What would move if a zone were another", method_check_timezone },
         { "ImportRejected", METHOD_READING, "id: int, first: ?int", "rejected: []object", "The rows that an import could not read", method_import_rejected },
-        { "Import", METHOD_READING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
+        { "Import", METHOD_READING, "fileFd: int, name: string, glucoseUnit: ?string, model: ?string, serial: ?string, noChecksum: ?bool", "progress: ?object, report: ?object", "Read a file into the wallet", method_import },
         { "Pull", METHOD_READING, "deviceFd: int, serial: ?string, traceFd: ?int", "progress: ?object, report: ?object", "Read a pump by USB", method_pull },
         { "SetAutomaticPull", METHOD_WIDENING, "on: bool", "serial: ?string", "Read the pump of the last time whenever a device is plugged in", method_set_automatic_pull },
         { "AddProvider", METHOD_WIDENING, "name: string, x: string", "words: string, thumbprint: string", "Enrol a provider's key", method_add_provider },

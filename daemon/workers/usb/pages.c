@@ -258,9 +258,10 @@ static bool is_zero(const uint8_t *bytes, size_t n) {
 
 /*
  * Both kinds have one size and one checksum. History is read from the begin, glucose from the end: a page that reads
- * through one way does not the other way. One with something unknown on it is what reads through further than half of it.
+ * through one way does not the other way. One with something unknown on it is what reads through further than half of it,
+ * where its checksum says that it is undamaged. Of zeros at the end of a history page fewer may have come.
  */
-static PageKind kind_of(Pages *p, const uint8_t *page) {
+static PageKind kind_of(Pages *p, const uint8_t *page, size_t n_came) {
         size_t n = PARADIGM_HISTORY_END, at = 0, n_glucose;
         bool is_history, is_glucose;
         ParadigmEntry entry;
@@ -275,9 +276,9 @@ static PageKind kind_of(Pages *p, const uint8_t *page) {
                 ;
         paradigm_cgm_decode(page, NULL, &p->model, &p->cgm);
         n_glucose = n - p->cgm.n_unread;
-        is_history = r == PARADIGM_HISTORY_E_END;
-        is_glucose = p->cgm.n_unread == 0;
-        if (!is_history && !is_glucose) {
+        is_history = r == PARADIGM_HISTORY_E_END && at <= n_came;
+        is_glucose = p->cgm.n_unread == 0 && n_came >= PARADIGM_HISTORY_END;
+        if (!is_history && !is_glucose && !p->request->has_no_checksums) {
                 is_history = at > n / 2;
                 is_glucose = n_glucose > n / 2;
         }
@@ -344,7 +345,7 @@ static int split(Pages *p, const uint8_t *bytes, size_t n) {
                                    at - PARADIGM_PAGE_SIZE);
                         continue;
                 }
-                switch (kind_of(p, page)) {
+                switch (kind_of(p, page, PARADIGM_PAGE_SIZE)) {
                 case PAGE_HISTORY:
                         r = add_page(p, OP_HISTORY, number, page, PARADIGM_PAGE_SIZE);
                         break;
@@ -362,6 +363,40 @@ static int split(Pages *p, const uint8_t *bytes, size_t n) {
                 }
         }
         return r;
+}
+
+/*
+ * The same without their checksums, because the patient says so: taken is what reads through to its end. Currents can't be
+ * told from other bytes then. The pump module takes no page without a checksum, so each gets its own here.
+ */
+static int split_unchecked(Pages *p, const uint8_t *bytes, size_t n) {
+        unsigned n_taken = 0;
+        char text[200];
+        uint16_t crc;
+        int r = 0;
+
+        for (size_t at = 0; at < n && r == 0; at += PARADIGM_HISTORY_END) {
+                uint8_t page[PARADIGM_PAGE_SIZE] = { 0 };
+                uint32_t number = (uint32_t) (at / PARADIGM_HISTORY_END);
+                size_t n_page = n - at < PARADIGM_HISTORY_END ? n - at : PARADIGM_HISTORY_END;
+                PageKind kind;
+
+                memcpy(page, bytes + at, n_page);
+                crc = paradigm_crc16(page, PARADIGM_HISTORY_END);
+                page[PARADIGM_HISTORY_END] = (uint8_t) (crc >> 8);
+                page[PARADIGM_HISTORY_END + 1] = (uint8_t) crc;
+                kind = kind_of(p, page, n_page);
+                if (kind == PAGE_EITHER)
+                        r = reject(p, page, n_page, "block %u of the file, byte %zu, does not read through to its end as history or as glucose of this model", number + 1, at);
+                else if (kind != PAGE_NONE)
+                        r = add_page(p, kind == PAGE_HISTORY ? OP_HISTORY : OP_GLUCOSE, number, page, PARADIGM_PAGE_SIZE);
+                n_taken += kind != PAGE_EITHER && kind != PAGE_NONE;
+                p->n_used += kind == PAGE_NONE;
+        }
+        if (r || n_taken == 0)
+                return r;
+        (void) snprintf(text, sizeof(text), "Without their checksums it is not verified that these pages are undamaged; %u of them read through to their ends, and were taken.", n_taken);
+        return p->sink->note(p->sink->userdata, text);
 }
 
 /* --- transcripts --- */
@@ -437,6 +472,8 @@ static int collect(Pages *p, Bytes *b) {
 
         if (form == FORM_TRACE || (end && trace_is((const char *) b->bytes, (size_t) (end - b->bytes)))) {
                 r = read_trace(p, b);
+                if (r == 0 && p->request->has_no_checksums)
+                        r = refuse(p, "A trace has all checksums: leave off --no-checksum.");
                 if (r == 0 && !p->has_model)
                         r = refuse(p, "This trace does not say which model the pump is. Say it with --model, such as --model 723; it is on the pump's back.");
                 return r;
@@ -448,7 +485,9 @@ static int collect(Pages *p, Bytes *b) {
                                  "--model 723 --serial 123456; both are on the pump's back.");
         memcpy(p->serial, p->request->serial, sizeof(p->serial));
         r = form == FORM_HEX ? read_hex(p, b) : 0;
-        return r ? r : split(p, b->bytes, b->n);
+        if (r)
+                return r;
+        return p->request->has_no_checksums ? split_unchecked(p, b->bytes, b->n) : split(p, b->bytes, b->n);
 }
 
 static int by_number(const void *a, const void *b) {
@@ -540,13 +579,14 @@ static int run(Pages *p, int fd, Zones *zones, FrameImportEnd *end) {
         if (p->is_full)
                 return refuse(p, "The file has more pages than a pump's memory: it was put together from several readings. Import each of them alone.");
         if (p->n_used == 0)
-                return refuse(p, "Nothing could be read: %s. Read the pump again.", p->first_rejection[0] ? p->first_rejection : "there is no page in this file");
+                return refuse(p, "Nothing could be read: %s. Read the pump again%s.", p->first_rejection[0] ? p->first_rejection : "there is no page in this file",
+                              bytes.n % PARADIGM_HISTORY_END || request->has_no_checksums ? "" : ", or, if the pages were saved without their checksums, import them with --no-checksum");
         r = pump_finish(pump, end);
         if (r)
                 return r;
         end->n_rejected += p->n_rejected;
         end->n_rows += p->n_rejected;
-        (void) snprintf(end->format, sizeof(end->format), "%s, memory pages", p->model.name);
+        (void) snprintf(end->format, sizeof(end->format), "%.21s, memory pages%s", p->model.name, request->has_no_checksums ? ", unverified" : "");
         return 0;
 }
 

@@ -120,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
         n--;
         (void) snprintf(request.model, sizeof(request.model), "%s", models[choice >> 2 & 3]);
         (void) snprintf(request.serial, sizeof(request.serial), "%s", choice & 16 ? "345192" : "");
+        request.has_no_checksums = choice & 32;
 
         n_text = 0;
         switch (choice & 3) {

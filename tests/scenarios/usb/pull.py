@@ -132,6 +132,18 @@ class Synthetic(Pulls):
                 self.assertEqual([line for line in self.content() if '"kind":"bolus"' in line], boluses)
                 self.end()
 
+        def test_pages_without_checksums_are_taken_when_the_patient_says_so(self):
+                path, whose = self.w.path('pages'), ('--model', '723', '--serial', '345192')
+                with open(path, 'wb') as f:
+                        f.write(b''.join(page[:1022] for page in PAGES))
+                self.assertIn('--no-checksum', self.w.cli('import', path, *whose, code=REFUSED).err)
+                self.assertIn('--model', self.w.cli('import', path, '--no-checksum', code=USAGE).err)
+                report, = self.w.json('import', path, *whose, '--no-checksum')
+                self.assertEqual(report['inserted'], N_BOLUSES)
+                self.assertTrue(any('not verified' in note for note in report['notes']), report['notes'])
+                self.assertIn('unverified', report['format'])
+                self.assertEqual(self.pull().json['inserted'], N_RECORDS - N_BOLUSES)
+
         def test_a_pump_is_read_without_a_question_only_where_the_patient_said_so(self):
                 def now(code):
                         return self.w.cli('pull', '--automatic', 'now', '--device', self.stick.node, code=code, start_new_session=True)

@@ -158,6 +158,12 @@ static void import_frames_are_exact(void **state) {
         ASSERT_EXACT(payload, n, frame_get_import_request(&got_request, payload, n));
         assert_string_equal(got_request.zones, request.zones);
         assert_int_equal(got_request.now_utc_ms, request.now_utc_ms);
+        assert_false(got_request.has_no_checksums);
+        request.has_no_checksums = true;
+        assert_int_equal(frame_put_import_request(&buffer, &request), 0);
+        payload = only_frame(&buffer, FRAME_IMPORT_REQUEST, &n);
+        ASSERT_EXACT(payload, n, frame_get_import_request(&got_request, payload, n));
+        assert_true(got_request.has_no_checksums);
 
         assert_int_equal(frame_put_import_source(&buffer, &source), 0);
         payload = only_frame(&buffer, FRAME_IMPORT_SOURCE, &n);

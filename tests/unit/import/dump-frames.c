@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* dump-frames FILE ZONE [UNIT [MODEL SERIAL]]: what the import worker makes of a file, one JSON object a line. For tests only. */
+/* dump-frames FILE ZONE [UNIT [MODEL SERIAL [no-checksums]]]: what the import worker makes of a file, one JSON object a line. For tests only. */
 
 #include <fcntl.h>
 #include <time.h>
@@ -34,6 +34,7 @@ int main(int argc, char **argv) {
         request.glucose_unit = (uint8_t) (argc > 3 ? strtoul(argv[3], NULL, 10) : 0);
         (void) snprintf(request.model, sizeof(request.model), "%s", argc > 4 ? argv[4] : "");
         (void) snprintf(request.serial, sizeof(request.serial), "%s", argc > 5 ? argv[5] : "");
+        request.has_no_checksums = argc > 6;
 
         if (pages_is(fd, &request))
                 r = pages_run(fd, &request, zones, &sink, &end, refusal);

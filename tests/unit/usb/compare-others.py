@@ -312,8 +312,8 @@ def compare_loopkit(program):
 
 # --- pages from files ---
 
-def imported(dump_frames, path, model="", serial=""):
-    done = subprocess.run([dump_frames, path, "America/New_York", "0", model, serial], capture_output=True, text=True, check=True)
+def imported(dump_frames, path, model="", serial="", *no_checksums):
+    done = subprocess.run([dump_frames, path, "America/New_York", "0", model, serial, *no_checksums], capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -371,10 +371,15 @@ def compare_files(program, dump_frames):
                 data = data[:1022].ljust(1022, b"\0")
                 put(data.hex().encode())
                 reason = refusals_in(imported(dump_frames, path, "523", "123456"))
-                compare("without a checksum: refused", ["1022 bytes long and not whole" in r for r in reason], [True], name)
-                put((data + crc16(data).to_bytes(2, "big")).hex().encode())
+                compare("without a checksum: refused", ["1022 bytes long and not whole" in r and "--no-checksum" in r for r in reason], [True], name)
                 model = next(m for m in ECC1_MODELS if m in name)
-                compare("with one: taken", refusals_in(imported(dump_frames, path, model, "123456")), [], name)
+                unverified = imported(dump_frames, path_one, model, "123456", "no-checksums")
+                compare("without one, as it was said: taken", refusals_in(unverified), [], name)
+                compare("without one, as it was said: noted", any("not verified" in o["text"] for o in unverified if o["event"] == "note"), True, name)
+                put((data + crc16(data).to_bytes(2, "big")).hex().encode())
+                verified = imported(dump_frames, path, model, "123456")
+                compare("with one: taken", refusals_in(verified), [], name)
+                compare("with one and without: records", records_in(unverified), records_in(verified), name)
                 continue
             model = next((m for part, m in FILE_MODELS.items() if part in name), "523")
             objects = imported(dump_frames, path_one, model, "123456")

@@ -70,10 +70,12 @@ static int on_note(void *userdata, const char *note) {
         return 0;
 }
 
+static bool has_no_checksums;
+
 static bool run(const void *bytes, size_t n, const char *model, const char *serial) {
         static const ImportSink sink = { .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note };
         static Zones *zones;
-        FrameImportRequest request = { .version = FRAME_VERSION, .now_utc_ms = INT64_C(1700000000000) };
+        FrameImportRequest request = { .version = FRAME_VERSION, .now_utc_ms = INT64_C(1700000000000), .has_no_checksums = has_no_checksums };
         int fd = memfd_create("pages", MFD_CLOEXEC);
         bool is_taken;
 
@@ -271,6 +273,41 @@ static void sensor_currents_belong_to_the_page_before_them(void **state) {
         assert_int_equal(seen.n_records, 4);
         assert_int_equal(seen.n_rejected, 0);
         assert_string_equal(seen.note, "");
+}
+
+static void pages_without_checksums_are_taken_when_that_is_said_and_they_read_through(void **state) {
+        enum { N = PARADIGM_PAGE_SIZE - 2 };
+        uint8_t bytes[3 * PARADIGM_PAGE_SIZE];
+
+        (void) state;
+        two_pages();
+        memcpy(bytes, pages, N);
+        memcpy(bytes + N, pages + PARADIGM_PAGE_SIZE, N);
+        make(pages, sensor, sizeof(sensor));
+        memcpy(bytes + 2 * N, pages, N);
+        refused(bytes, 3 * N, "722", "345192", "--no-checksum");
+
+        has_no_checksums = true;
+        taken(bytes, 3 * N, "722", "345192");
+        assert_int_equal(seen.n_records, 3 + 2 + 4);
+        assert_int_equal(seen.n_rejected, 0);
+        assert_non_null(strstr(seen.note, "not verified"));
+        assert_non_null(strstr(seen.note, "3 of them"));
+        assert_non_null(strstr(seen.end.format, "unverified"));
+        taken(bytes, N + sizeof(older), "722", "345192"); /* zeros at the end are left out */
+        assert_int_equal(seen.n_records, 3 + 2);
+
+        /* what does not read through is not taken, here because it is cut, or has pages with their checksums after all */
+        taken(bytes, N + sizeof(older) - 1, "722", "345192");
+        assert_int_equal(seen.n_records, 3);
+        assert_non_null(strstr(seen.reason, "does not read through"));
+        two_pages();
+        taken(pages, 2 * PARADIGM_PAGE_SIZE, "722", "345192");
+        assert_int_equal(seen.n_records, 3);
+        bytes[0] = 0xff; /* no record, and no event that a sensor page ends with */
+        bytes[1] = 0x11;
+        refused(bytes, N, "722", "345192", "does not read through");
+        has_no_checksums = false;
 }
 
 static void a_file_has_no_more_pages_than_a_pump(void **state) {
@@ -477,6 +514,7 @@ int main(void) {
                 cmocka_unit_test(a_page_with_something_unknown_is_read_as_far_as_it_goes),
                 cmocka_unit_test(a_page_that_reads_neither_way_is_not_guessed),
                 cmocka_unit_test(sensor_currents_belong_to_the_page_before_them),
+                cmocka_unit_test(pages_without_checksums_are_taken_when_that_is_said_and_they_read_through),
                 cmocka_unit_test(a_file_has_no_more_pages_than_a_pump),
                 cmocka_unit_test(a_trace_gives_what_its_pages_give),
                 cmocka_unit_test(what_a_trace_does_not_have_whole_is_reported),
