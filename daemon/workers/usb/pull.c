@@ -33,7 +33,7 @@ typedef struct Pull {
 
 void pull_hash(uint8_t ret[static FRAME_USB_HASH_SIZE], unsigned known, const uint8_t *bytes, size_t n) {
         /* raised when the decoders learn to read more: what was read before is then read once again */
-        static const uint8_t key[crypto_generichash_KEYBYTES] = "what a pump says, 1";
+        static const uint8_t key[crypto_generichash_KEYBYTES] = "what a pump says, 2";
 
         (void) crypto_generichash(ret, FRAME_USB_HASH_SIZE, bytes, n, key, sizeof(key));
         ret[0] = (uint8_t) known;

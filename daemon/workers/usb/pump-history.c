@@ -29,8 +29,7 @@ enum {
         DATE_END = 7, /* of a record whose time is at 2: where its body begins */
 };
 
-/* The same with the record's bytes, where not all of them are understood. */
-static void set_bytes(Map *m, Draft *draft, const char *name) {
+void map_bytes(Map *m, Draft *draft, const char *name) {
         const ParadigmEntry *e = map_entry(m);
         char hex[2 * 255 + 1];
 
@@ -180,7 +179,7 @@ static Draft *event(Map *m, const char *name, TokenId token, const char *values)
         map_key(draft, name);
         map_key(draft, values);
         if (name[0] >= 'a')
-                set_bytes(m, draft, name);
+                map_bytes(m, draft, name);
         else
                 map_raw(draft, name);
         return draft;
@@ -226,7 +225,7 @@ static int map_daily_total(Map *m, const Rule *rule) {
 static int map_sums(Map *m, const Rule *rule) {
         Draft *draft = event(m, rule->name, TOKEN_OTHER, "");
 
-        set_bytes(m, draft, rule->name);
+        map_bytes(m, draft, rule->name);
         return map_put(m, draft);
 }
 
@@ -314,7 +313,7 @@ static int map_setting(Map *m, const Rule *rule) {
         if (rule->format)
                 map_raw(draft, rule->name);
         else
-                set_bytes(m, draft, rule->name);
+                map_bytes(m, draft, rule->name);
         return map_put(m, draft);
 }
 
@@ -325,8 +324,8 @@ static const Rule rules[256] = {
         [0x03] = { "Prime", map_prime, 0, NULL },
         [0x06] = { "AlarmPump", map_alarm, 0, NULL },
         [0x07] = { "ResultDailyTotal", map_daily_total, 0, NULL },
-        [0x08] = { "ChangeBasalProfilePatternPre", map_setting, 0, NULL },
-        [0x09] = { "ChangeBasalProfilePattern", map_setting, 0, NULL },
+        [0x08] = { "ChangeBasalProfilePatternPre", settings_basal, 0, NULL },
+        [0x09] = { "ChangeBasalProfilePattern", settings_basal, 0, NULL },
         [0x0a] = { "CalBGForPH", map_pump_glucose, 0, NULL },
         [0x0b] = { "AlarmSensor", map_alarm, 0, NULL },
         [0x0c] = { "ClearAlarm", map_alarm, 0, NULL },
@@ -370,8 +369,8 @@ static const Rule rules[256] = {
         [0x42] = { "JournalEntryInsulinMarker", doses_marker, TOKEN_INSULIN, NULL },
         [0x43] = { "JournalEntryOtherMarker", doses_marker, TOKEN_OTHER, NULL },
         [0x44] = { "sensor automatic calibration", map_setting, 0, "b" },
-        [0x4f] = { "ChangeBolusWizardSetup", map_setting, 0, NULL },
-        [0x50] = { "ChangeSensorSetup", map_setting, 0, NULL },
+        [0x4f] = { "ChangeSensorSetup", settings_sensor, 0, NULL },
+        [0x50] = { "ChangeSensorSetup2", map_setting, 0, NULL },
         [0x51] = { "ChangeSensorGraphTimeout", map_setting, 0, NULL },
         [0x52] = { "sensor demo", map_setting, 0, NULL },
         [0x53] = { "ChangeSensorAlarmSilenceConfig", map_setting, 0, NULL },
@@ -379,7 +378,7 @@ static const Rule rules[256] = {
         [0x55] = { "sensor predictive alerts", map_setting, 0, NULL },
         [0x56] = { "ChangeSensorRateOfChangeAlertSetup", map_setting, 0, NULL },
         [0x57] = { "bolus step", map_setting, 0, NULL },
-        [0x5a] = { "ChangeBolusWizardSetup", map_setting, 0, NULL },
+        [0x5a] = { "ChangeBolusWizardSetup", settings_wizard, 0, NULL },
         [0x5b] = { "BolusWizardBolusEstimate", doses_wizard, 0, NULL },
         [0x5c] = { "UnabsorbedInsulin", map_nothing, 0, NULL },
         [0x5d] = { "SaveSettings", map_event, TOKEN_OTHER, NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Inside the mapping of history records: pump-history.c has the table and walks, pump-doses.c is what insulin and carbs are. */
+/* Inside the mapping of history records: pump-history.c has the table and walks, pump-doses.c is what insulin and carbs are, pump-settings.c tables. */
 
 #include "pump-private.h"
 
@@ -59,6 +59,9 @@ static inline void map_raw(Draft *draft, const char *name) {
         map_text(draft, FIELD_RAW_TYPE, name);
 }
 
+/** map_bytes() - the same with the record's bytes, where not all of them are understood */
+void map_bytes(Map *m, Draft *draft, const char *name);
+
 must_check static inline int map_put(Map *m, const Draft *draft) {
         return pump_put(m->pump, draft, map_entry(m)->local_ms, map_page(m), false);
 }
@@ -78,3 +81,7 @@ must_check int doses_suspend(Map *m, const Rule *rule);
 must_check int doses_wizard(Map *m, const Rule *rule);
 must_check int doses_meal(Map *m, const Rule *rule);
 must_check int doses_marker(Map *m, const Rule *rule);
+must_check int settings_basal(Map *m, const Rule *rule);
+must_check int settings_wizard(Map *m, const Rule *rule);
+/** settings_sensor() - of the 522 and 722; others have a record of their own for it */
+must_check int settings_sensor(Map *m, const Rule *rule);

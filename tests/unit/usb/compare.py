@@ -278,7 +278,61 @@ def compare_csv(program, model, serial, zone, path, folder):
             for a, b in zip(counted, sorted(earlier[ms])):
                 for name, x, y in zip(("index", "amount", "age"), a, b):
                     compare(f"UnabsorbedInsulin: {name}", x, y, local(ms))
+    compare_tables(records, path, model)
     finish(100)
+
+
+# --- settings that are tables: a row for each part there, one record here ---
+
+def clock(milliseconds):
+    return f"{int(milliseconds) // 3600000:02}:{int(milliseconds) // 60000 % 60:02}"
+
+
+def table_text(rows, value, start="START_TIME"):
+    return ", ".join(f"{clock(v[start])} {value(v)}" for v in rows)
+
+
+def wizard_text(by_id, parts, datum):
+    v = by_id[datum]
+    ratios, sensitivities, targets = (parts[v[f"{name}_PATTERN_DATUM"]] for name in ("CARB_RATIO", "INSULIN_SENSITIVITY", "BG_TARGET_RANGE"))
+    assert v["CARB_UNITS"] == "grams" and v["BG_UNITS"] == "mg dl"
+    return (f"carb ratio {table_text(ratios, lambda v: v['AMOUNT'])} g/U; sensitivity {table_text(sensitivities, lambda v: v['AMOUNT'])} mg/dL per U; "
+            f"target {table_text(targets, lambda v: v['AMOUNT_LOW'] + '-' + v['AMOUNT_HIGH'])} mg/dL; insulin action {int(v['INSULIN_ACTION_CURVE']) // 60} h")
+
+
+def sensor_text(by_id, parts, datum):
+    v = by_id[datum]
+    minutes = {key: int(v[key]) // 60000 for key in v if key.endswith("_TIME")}
+    assert v["BG_UNITS"] == "mg dl"
+    return (f"sensor {'on' if v['IS_SENSOR_ENABLED'] == 'true' else 'off'}, high limit {v['HIGH_GLUCOSE_LIMIT']} mg/dL, low limit {v['LOW_GLUCOSE_LIMIT']} mg/dL, "
+            f"high snooze {minutes['HIGH_GLUCOSE_SNOOZE_TIME']} min, low snooze {minutes['LOW_GLUCOSE_SNOOZE_TIME']} min, alarm snooze {minutes['ALARM_SNOOZE_TIME']} min, "
+            f"calibration reminder {minutes['CAL_REMINDER_TIME']} min, missed data {minutes['MISSED_DATA_TIME']} min")
+
+
+def compare_tables(records, path, model):
+    rows = list(read_csv(path, model))
+    by_id = {d["Raw-ID"]: v for _, _, v, d in rows}
+    parts = collections.defaultdict(list)
+    for _, _, v, _ in sorted(rows, key=lambda row: int(row[2].get("PROFILE_INDEX") or row[2].get("INDEX") or 0)):
+        if "PATTERN_DATUM" in v:
+            parts[v["PATTERN_DATUM"]].append(v)
+    want = {}
+    for raw_type, ms, v, d in rows:
+        if raw_type in ("ChangeBasalProfilePattern", "ChangeBasalProfilePatternPre"):
+            text = f"{v['PATTERN_NAME']}: " + (", ".join(f"{clock(p['START_TIME'])} {p['RATE']} U/h" for p in parts[d["Raw-ID"]]) or "empty")
+            want.setdefault((raw_type, ms), []).append((text, None))
+        elif raw_type in ("ChangeBolusWizardSetup", "ChangeSensorSetup"):
+            want.setdefault((raw_type, ms), []).append((v["NEW_CONFIG_DATUM"], v["OLD_CONFIG_DATUM"]))
+    for r in records:
+        key = r["fields"].get("raw_type"), r["local_ms"]
+        if len(want.get(key, ())) == 1:
+            text, before = want[key][0]
+            if before:
+                words = wizard_text if key[0] == "ChangeBolusWizardSetup" else sensor_text
+                text, before = words(by_id, parts, text), words(by_id, parts, before)
+            compare(f"{key[0]}: table", r["fields"].get("setting_value"), text, local(key[1]))
+            if before:
+                compare(f"{key[0]}: table before", r["fields"].get("extra"), f"before={before}", local(key[1]))
 
 
 # --- once across paths ---

@@ -16,7 +16,7 @@
 
 enum {
         SEEN_MAX = 64,
-        PAYLOAD_MAX = 600,
+        PAYLOAD_MAX = RECORD_PAYLOAD_MAX,
 };
 
 typedef struct Seen {
@@ -383,6 +383,88 @@ static void records_from_before_the_clock_was_set_are_marked(void **state) {
         assert_memory_equal(field->text, "2015-05-17T11:42:09", field->n_text);
 }
 
+/* What one record of settings says; NULL: nothing but its bytes. */
+static const char *setting(const char *model, const uint8_t *record, size_t n, FieldId field) {
+        static char text[RECORD_TEXT_MAX + 1];
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin(model);
+        const Field *found;
+
+        make(page, record, n);
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        finish(pump);
+        assert_int_equal(seen.n_rejected, 0);
+        assert_int_equal(seen.n_records, 1);
+        assert_non_null(find(&seen.records[0], FIELD_RAW_VALUES));
+        found = find(&seen.records[0], field);
+        if (found)
+                (void) snprintf(text, sizeof(text), "%.*s", (int) found->n_text, found->text);
+        return found ? text : NULL;
+}
+
+static void tables_of_settings_are_read_as_far_as_their_layout_is_known(void **state) {
+        uint8_t profile[152] = { 0x09, 2, TIME, 0x00, 0x28, 0x00, 0x2f, 0x29, 0x00 };
+        uint8_t wizard[124] = { 0x5a, 0x0f, TIME }, large[144] = { 0x5a, 0x0f, TIME }, *now = wizard + 7 + 58, *large_now = large + 7 + 68;
+        uint8_t sensor[39] = { 0x4f, 0x00, TIME, 0x20, 0x01, 0x00, 0xc8, 0x32, 0x28, 0x1e, 0x00, 0x3c, 0x14, 0x00, 0x1e, 0x3c, 0xff, 0xff, 0xff,
+                               0x21, 0x51, 0x01, 0x90, 0x50, 0x28, 0x28, 0x00, 0x5a, 0x14, 0x00, 0x1e, 0x3c, 0x21, 0x25, 0x62 };
+        const char *text;
+
+        (void) state;
+        assert_string_equal(setting("723", profile, sizeof(profile), FIELD_SETTING_VALUE), "standard: 00:00 1 U/h, 23:30 1.025 U/h");
+        profile[7] = 1; /* does not begin at midnight */
+        assert_null(setting("723", profile, sizeof(profile), FIELD_SETTING_VALUE));
+        profile[1] = 0;
+        assert_string_equal(setting("522", profile, sizeof(profile), FIELD_SETTING_VALUE), "standard: empty");
+        for (unsigned i = 0; i != 48; i++) /* the most there are, at the longest */
+                memcpy(profile + 7 + 3 * i, (const uint8_t[]) { (uint8_t) i, 0xff, 0xff }, 3);
+        profile[1] = 48;
+        text = setting("723", profile, sizeof(profile), FIELD_SETTING_VALUE);
+        assert_non_null(strstr(text, ", 23:30 1638.375 U/h"));
+        profile[1] = 49;
+        assert_null(setting("723", profile, sizeof(profile), FIELD_SETTING_VALUE));
+
+        now[0] = 0x15; /* a ratio, grams, mg/dL; a target and two sensitivities, one above 255 */
+        now[1] = 0x12;
+        memcpy(now + 2, (const uint8_t[]) { 0, 15 }, 2);
+        memcpy(now + 18, (const uint8_t[]) { 0x40, 0x90, 0x0c, 40 }, 4);
+        memcpy(now + 34, (const uint8_t[]) { 0, 90, 120 }, 3);
+        wizard[123] = 0x43;
+        assert_string_equal(setting("522", wizard, sizeof(wizard), FIELD_SETTING_VALUE),
+                            "carb ratio 00:00 15 g/U; sensitivity 00:00 400, 06:00 40 mg/dL per U; target 00:00 90-120 mg/dL; insulin action 4 h");
+        assert_string_equal(setting("522", wizard, sizeof(wizard), FIELD_EXTRA), "before=not set");
+        now[0] = 0x1a; /* exchanges, mmol/L */
+        assert_string_equal(setting("522", wizard, sizeof(wizard), FIELD_SETTING_VALUE),
+                            "carb ratio 00:00 1.5 U/exchange; sensitivity 00:00 40, 06:00 4 mmol/L per U; target 00:00 9-12 mmol/L; insulin action 4 h");
+        for (unsigned unit = 0; unit != 16; unit++) { /* other units were not seen */
+                bool is_known = unit == 5 || unit == 6 || unit == 9 || unit == 10;
+
+                now[0] = (uint8_t) (0x10 | unit);
+                assert_int_equal(setting("522", wizard, sizeof(wizard), FIELD_SETTING_VALUE) != NULL, is_known);
+        }
+        now[0] = 0x95; /* nine ratios */
+        assert_null(setting("522", wizard, sizeof(wizard), FIELD_SETTING_VALUE));
+
+        large_now[0] = 0x16;
+        large_now[1] = 0x00;
+        memcpy(large_now + 2, (const uint8_t[]) { 0, 0x09, 0xc4 }, 3);
+        large[143] = 0x30;
+        assert_string_equal(setting("723", large, sizeof(large), FIELD_SETTING_VALUE), "carb ratio 00:00 2.5 U/exchange; insulin action 3 h");
+        large_now[0] = 0x05;
+        large_now[1] = 0x08; /* as many as there can be: the last of them ends where the targets begin */
+        for (uint8_t i = 0; i != 8; i++)
+                memcpy(large_now + 28 + 2 * i, (const uint8_t[]) { (uint8_t) (i | 0x40), 0xff }, 2);
+        assert_non_null(strstr(setting("723", large, sizeof(large), FIELD_SETTING_VALUE), "03:30 511 mg/dL per U"));
+
+        assert_string_equal(setting("722", sensor, sizeof(sensor), FIELD_SETTING_VALUE),
+                            "sensor on, high limit 400 mg/dL, low limit 80 mg/dL, high snooze 90 min, low snooze 20 min, alarm snooze 30 min, "
+                            "calibration reminder 60 min, missed data 40 min");
+        sensor[7 + 16] = 0x41; /* mmol/L: no export has it */
+        assert_null(setting("722", sensor, sizeof(sensor), FIELD_SETTING_VALUE));
+        assert_non_null(setting("722", sensor, sizeof(sensor), FIELD_EXTRA));
+        sensor[7] = 0x40;
+        assert_null(setting("722", sensor, sizeof(sensor), FIELD_EXTRA));
+}
+
 static void a_correction_below_zero_is_negative(void **state) {
         /* of a 723, with the sign in the upper five bits of B9: -0.5 U = -20 strokes = 0x1fec */
         static const uint8_t records[] = { 0x5b, 0x50, TIME, 0x28, 0x50, 0x00, 0x78, 0x28, 0x5a, 0xec, 0x00, 0x85, 0xf8, 0x00, 0x00, 0x00, 0x71, 0x78 };
@@ -515,6 +597,7 @@ int main(void) {
                 cmocka_unit_test(an_estimate_says_what_it_still_counted),
                 cmocka_unit_test(what_is_not_a_whole_page_is_refused_with_a_reason),
                 cmocka_unit_test(records_from_before_the_clock_was_set_are_marked),
+                cmocka_unit_test(tables_of_settings_are_read_as_far_as_their_layout_is_known),
                 cmocka_unit_test(a_correction_below_zero_is_negative),
                 cmocka_unit_test(a_long_bolus_reminder_and_a_short_one_are_told_apart_by_what_follows),
                 cmocka_unit_test(readings_count_back_from_the_timestamp_and_forward_from_the_last),
