@@ -107,7 +107,7 @@ static int next_report(Forgetting *forgetting) {
                 return 0;
         }
         job.import = forgetting->import;
-        r = records_imports(records, scrub, &job);
+        r = records_imports(records, job.import - 1, scrub, &job);
         report = job.report;
         if (r != 0 || !report)
                 return fold(r);

@@ -24,7 +24,7 @@ int method_imports(Call *call, void *userdata) {
         json_t *imports = json_array();
         int r;
 
-        r = records_imports(manager->wallet->records, add_import, imports);
+        r = records_imports(manager->wallet->records, 0, add_import, imports);
         if (r != 0) {
                 json_decref(imports);
                 return fold(r);
@@ -34,21 +34,10 @@ int method_imports(Call *call, void *userdata) {
 
 /* --- what could not be read, and taking an import back --- */
 
-typedef struct Page {
-        json_t *rows;
-        json_int_t n_before; /* still to be passed over */
-} Page;
-
 static int add_rejected(uint32_t line, const char *reason, const char *row, void *userdata) {
-        Page *page = userdata;
-
-        if (page->n_before > 0) {
-                page->n_before--;
-                return 0;
-        }
-        if (json_array_size(page->rows) == REJECTED_PAGE)
+        if (json_array_size(userdata) == REJECTED_PAGE)
                 return 1;
-        return json_array_append_new(page->rows, json_pack("{s:i, s:s, s:s}", "line", (int) line, "reason", reason, "row", row)) < 0 ? -ENOMEM : 0;
+        return json_array_append_new(userdata, json_pack("{s:i, s:s, s:s}", "line", (int) line, "reason", reason, "row", row)) < 0 ? -ENOMEM : 0;
 }
 
 typedef struct Finding {
@@ -64,7 +53,7 @@ static int find_import(const RecordsImport *import, void *userdata) {
                 finding->found = true;
                 (void) snprintf(finding->file, sizeof(finding->file), "%s", import->file_name);
         }
-        return 0;
+        return 1;
 }
 
 /* Return: 0 with an import; > 0 when there is none, the call is answered; negative errno. */
@@ -74,7 +63,7 @@ static int import_of(Call *call, Manager *manager, Finding *ret) {
         int r;
 
         *ret = (Finding) { .id = id > 0 && id < UINT32_MAX ? (uint32_t) id : 0 };
-        r = records_imports(manager->wallet->records, find_import, ret);
+        r = records_imports(manager->wallet->records, ret->id > 0 ? ret->id - 1 : 0, find_import, ret);
         if (r != 0)
                 return fold(r);
         if (ret->found)
@@ -86,20 +75,24 @@ static int import_of(Call *call, Manager *manager, Finding *ret) {
 
 int method_import_rejected(Call *call, void *userdata) {
         Manager *manager = userdata;
-        Page page = { .n_before = call_int(call, "first", 0) };
+        json_int_t first = call_int(call, "first", 0);
         Finding import;
+        json_t *rows;
         int r;
+
+        if (first < 0 || first > UINT32_MAX)
+                return call_invalid(call, "first");
 
         r = import_of(call, manager, &import);
         if (r != 0)
                 return r < 0 ? r : 0;
-        page.rows = json_array();
-        r = records_rejected(manager->wallet->records, import.id, add_rejected, &page);
+        rows = json_array();
+        r = records_rejected(manager->wallet->records, import.id, (uint32_t) first, add_rejected, rows);
         if (r != 0) {
-                json_decref(page.rows);
+                json_decref(rows);
                 return fold(r);
         }
-        return call_reply(call, json_pack("{s:o}", "rejected", page.rows));
+        return call_reply(call, json_pack("{s:o}", "rejected", rows));
 }
 
 struct Undoing {

@@ -5,7 +5,6 @@
 #include <time.h>
 
 enum {
-        REJECTS_KEPT_MAX = 10000,
         REJECTS_PER_COMMIT = 200,
         SCAN_MAX = 16,            /* existing rows passed over before it is quicker to seek */
         BATCH_SIZE_FIRST = 250,
@@ -14,7 +13,7 @@ enum {
         BATCH_FAST_NS = 5000000,
 };
 
-static int compare_place(const Record *a, const Record *b) {
+int records_compare_place(const Record *a, const Record *b) {
         if (a->kind != b->kind)
                 return a->kind < b->kind ? -1 : 1;
         if (a->local_ms != b->local_ms)
@@ -25,7 +24,7 @@ static int compare_place(const Record *a, const Record *b) {
 /* While a batch is sorted, import is where the record stood in it. */
 static int compare_for_sort(const void *a, const void *b) {
         const Record *left = a, *right = b;
-        int r = compare_place(left, right);
+        int r = records_compare_place(left, right);
 
         return r != 0 ? r : (left->import > right->import) - (left->import < right->import);
 }
@@ -111,7 +110,7 @@ static int walk_to(Walk *walk, const Record *place) {
 
         if (walk->kind == place->kind) {
                 for (unsigned i = 0; i < SCAN_MAX; i++) {
-                        if (!walk->at_row || compare_place(&walk->row, place) >= 0)
+                        if (!walk->at_row || records_compare_place(&walk->row, place) >= 0)
                                 return 0;
                         walk->passed |= records_is_done(walk->records, walk->row.import);
                         r = walk_next(walk);
@@ -176,7 +175,7 @@ static int find_stored(Walk *walk, const Record *place, bool *ret_own) {
         records_versions_clear(versions);
         *ret_own = false;
         r = walk_to(walk, place);
-        while (!r && walk->at_row && compare_place(&walk->row, place) == 0) {
+        while (!r && walk->at_row && records_compare_place(&walk->row, place) == 0) {
                 bool own = walk->row.import == walk->records->import;
 
                 if (own || records_is_done(walk->records, walk->row.import))
@@ -247,17 +246,25 @@ static bool same_week(const Record *a, const Record *b) {
         return a->local_ms / RECORDS_AGAIN_MS == b->local_ms / RECORDS_AGAIN_MS;
 }
 
+int records_store_again(Records *records, const RecordsAgain *again) {
+        db_bind_int(records->again, 1, again->kind);
+        db_bind_int(records->again, 2, again->from.local_ms);
+        db_bind_blob(records->again, 3, again->from.identity, sizeof(again->from.identity));
+        db_bind_int(records->again, 4, again->import);
+        db_bind_int(records->again, 5, again->to.local_ms);
+        db_bind_blob(records->again, 6, again->to.identity, sizeof(again->to.identity));
+        return db_run(records->again);
+}
+
 static int store_run(Records *records, Run *run) {
+        RecordsAgain again = { run->from.kind, records->import, { .local_ms = run->from.local_ms }, { .local_ms = run->to.local_ms } };
+
         if (run->from.kind == 0)
                 return 0;
-        db_bind_int(records->again, 1, run->from.kind);
-        db_bind_int(records->again, 2, run->from.local_ms);
-        db_bind_blob(records->again, 3, run->from.identity, sizeof(run->from.identity));
-        db_bind_int(records->again, 4, records->import);
-        db_bind_int(records->again, 5, run->to.local_ms);
-        db_bind_blob(records->again, 6, run->to.identity, sizeof(run->to.identity));
+        memcpy(again.from.identity, run->from.identity, sizeof(again.from.identity));
+        memcpy(again.to.identity, run->to.identity, sizeof(again.to.identity));
         run->from.kind = 0;
-        return db_run(records->again);
+        return records_store_again(records, &again);
 }
 
 /* Runs are stored as they are found: into the transaction that the batch is going to be in. */
@@ -273,7 +280,7 @@ static int find_writes(Records *records, const Record *batch, size_t n_batch, Re
         for (size_t i = 0, next; i < n_batch; i = next) {
                 Settled settled = { 0 };
 
-                for (next = i + 1; next < n_batch && compare_place(&batch[i], &batch[next]) == 0;)
+                for (next = i + 1; next < n_batch && records_compare_place(&batch[i], &batch[next]) == 0;)
                         next++;
                 r = settle(&walk, &batch[i], next - i, counts, &settled);
                 if (r)
@@ -398,7 +405,7 @@ static int reject_row(Records *records, uint32_t line, const char *reason, const
 
         assert(records->import > 0);
 
-        if (records->n_rejected >= REJECTS_KEPT_MAX) {
+        if (records->n_rejected >= RECORDS_REJECTS_MAX) {
                 if (records->n_rejected < UINT32_MAX)
                         records->n_rejected++;
                 return 0;
@@ -485,6 +492,7 @@ int records_import_finish(Records *records, const char *report_json) {
 }
 
 void records_import_cancel(Records *records) {
+        records_restore_cancel(records);
         if (records->import == 0)
                 return;
         db_rollback(records->db);

@@ -63,6 +63,8 @@ typedef struct Undo {
         uint64_t n_orphans[N_RECORD_KINDS];
 } Undo;
 
+typedef struct RecordsRestore RecordsRestore;
+
 struct Records {
         Db *db;
         Zones *zones; /* borrowed; NULL: times are as they were stored */
@@ -92,6 +94,7 @@ struct Records {
         uint32_t n_rejected;
         unsigned n_uncommitted;
         size_t batch_size;
+        RecordsRestore *restore; /* in its place: all imports of another wallet; NULL: none */
         int failed; /* what the running import's first failure was: it cannot be finished with a part missing */
 
         bool has_old;  /* a table that is written anew elsewhere, and goes */
@@ -130,6 +133,15 @@ must_check int records_rebuild_leftovers(Records *records);
 /** records_empty_old_step() - as records_cleanup_step() */
 must_check int records_empty_old_step(Records *records);
 
+/** records_restore_commit() - what came until now, invisible still */
+must_check int records_restore_commit(Records *records);
+void records_restore_cancel(Records *records);
+
+/** records_compare_place() - the order of rows: kind, local time, identity */
+int records_compare_place(const Record *a, const Record *b);
+/** records_store_again() - into the running transaction */
+must_check int records_store_again(Records *records, const RecordsAgain *again);
+must_check int records_add_source(Records *records, const RecordsSource *source);
 must_check int records_store_new_sources(Records *records);
 void records_drop_new_sources(Records *records);
 

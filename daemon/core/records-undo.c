@@ -47,16 +47,27 @@ static int find_dead(Records *records) {
         return 0;
 }
 
-/* Among the next rows of this kind, those that go. @ret_place: how far it looked; whole identities only, of which each has one such row at most. */
-static int find_dead_rows(Records *records, Place ret[static CLEANUP_ROWS_MAX], size_t *ret_n, Place *ret_place, bool *ret_end) {
+/* A row that goes. */
+typedef struct Dead {
+        Place place;
+        uint32_t import;
+} Dead;
+
+/*
+ * Among the next rows of this kind, those that go: of all dead imports, where the one that is being deleted has some.
+ * @ret_place: how far it looked; whole identities only.
+ */
+static int find_dead_rows(Records *records, Dead ret[static CLEANUP_ROWS_MAX], size_t *ret_n, Place *ret_place, bool *ret_end) {
         cleanup(db_resetp) DbStatement *statement = records->after;
         int64_t last_local_ms = records->dead_stats.kinds[records->dead_kind].last_local_ms;
-        Place place = records->dead_place;
+        Place before = records->dead_place, place = before; /* all of the one is known */
         size_t n = 0;
         int r;
 
+        *ret_end = false;
         records_seek_after(records, records->dead_kind, &records->dead_place);
         for (size_t n_seen = 0;; n_seen++) {
+                uint32_t import;
                 bool row = false;
                 Place next;
 
@@ -64,30 +75,38 @@ static int find_dead_rows(Records *records, Place ret[static CLEANUP_ROWS_MAX], 
                 if (r)
                         return r;
                 *ret_end = !row || db_column_int(statement, 0) > last_local_ms;
-                if (*ret_end)
+                if (*ret_end) {
+                        before = place;
                         break;
+                }
                 next.local_ms = db_column_int(statement, 0);
                 if (!db_column_copy(statement, 1, next.identity, sizeof(next.identity)))
                         return RECORDS_E_KEY;
-                if ((n_seen >= CLEANUP_SEEN_MAX || n >= CLEANUP_ROWS_MAX) && !records_places_equal(&next, &place))
+                if (!records_places_equal(&next, &place)) {
+                        before = place;
+                        if (n_seen >= CLEANUP_SEEN_MAX)
+                                break;
+                }
+                if (n == CLEANUP_ROWS_MAX)
                         break;
                 place = next;
-                if (db_column_int(statement, 2) == records->dead)
-                        ret[n++] = place;
+                import = (uint32_t) db_column_int(statement, 2);
+                if (import != records->import && !records_is_done(records, import))
+                        ret[n++] = (Dead) { place, import };
         }
         *ret_n = n;
-        *ret_place = place;
+        *ret_place = before;
         return 0;
 }
 
-static int remove_rows(Records *records, const Place *rows, size_t n) {
+static int remove_rows(Records *records, const Dead *rows, size_t n) {
         int r = 0;
 
         for (size_t i = 0; i < n && !r; i++) {
                 db_bind_int(records->remove, 1, records->dead_kind);
-                db_bind_int(records->remove, 2, rows[i].local_ms);
-                db_bind_blob(records->remove, 3, rows[i].identity, sizeof(rows[i].identity));
-                db_bind_int(records->remove, 4, records->dead);
+                db_bind_int(records->remove, 2, rows[i].place.local_ms);
+                db_bind_blob(records->remove, 3, rows[i].place.identity, sizeof(rows[i].place.identity));
+                db_bind_int(records->remove, 4, rows[i].import);
                 r = db_run(records->remove);
         }
         return r;
@@ -128,7 +147,8 @@ static int remove_import(Records *records, bool *ret_gone) {
 }
 
 static int cleanup_dead(Records *records) {
-        Place rows[CLEANUP_ROWS_MAX], place;
+        Dead rows[CLEANUP_ROWS_MAX];
+        Place place;
         bool kind_end = false, gone = false;
         size_t n = 0;
         int r;

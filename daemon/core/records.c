@@ -11,7 +11,7 @@ enum {
 };
 
 static_assert(RECORDS_E_KEY == (int) DB_E_KEY && RECORDS_E_VERSION == (int) DB_E_VERSION && RECORDS_E_SETTING == (int) DB_E_SETTING &&
-              RECORDS_E_FULL == (int) DB_E_FULL && RECORDS_E_NOT_FOUND == (int) DB_E_NOT_FOUND, "passed up as they are");
+              RECORDS_E_FULL == (int) DB_E_FULL && RECORDS_E_NOT_FOUND == (int) DB_E_NOT_FOUND && RECORDS_E_NOT_EMPTY > (int) DB_E_EXISTS, "passed up as they are");
 
 #define RECORDS_COLUMNS                                                                                                          \
         "(kind INTEGER NOT NULL, local_ms INTEGER NOT NULL, identity BLOB NOT NULL, import INTEGER NOT NULL,"                    \
@@ -264,7 +264,7 @@ int records_load_visible(Records *records) {
         }
 }
 
-static int add_source(Records *records, const RecordsSource *source) {
+int records_add_source(Records *records, const RecordsSource *source) {
         RecordsSource **grown;
         RecordsSource *added;
 
@@ -312,7 +312,7 @@ static int load_sources(Records *records) {
                 (void) snprintf(source.model, sizeof(source.model), "%s", db_column_text(statement, 2));
                 (void) snprintf(source.serial, sizeof(source.serial), "%s", db_column_text(statement, 3));
                 (void) snprintf(source.section, sizeof(source.section), "%s", db_column_text(statement, 4));
-                r = add_source(records, &source);
+                r = records_add_source(records, &source);
                 if (r)
                         return r;
                 records->n_sources_stored = records->n_sources;
@@ -404,7 +404,7 @@ int records_source_find_or_add(Records *records, RecordsSource *source_io) {
         }
 
         source_io->id = (uint32_t) records->n_sources + 1;
-        return add_source(records, source_io);
+        return records_add_source(records, source_io);
 }
 
 const RecordsSource *records_source(const Records *records, uint32_t id) {
@@ -439,13 +439,14 @@ int records_store_new_sources(Records *records) {
 
 /* --- imports --- */
 
-int records_imports(Records *records, int (*each)(const RecordsImport *import, void *userdata), void *userdata) {
+int records_imports(Records *records, uint32_t after, int (*each)(const RecordsImport *import, void *userdata), void *userdata) {
         cleanup(db_finalizep) DbStatement *statement = NULL;
         int r;
 
-        r = db_prepare(records->db, &statement, "SELECT id, time_ms, file_name, report FROM imports WHERE done = 1 ORDER BY id");
+        r = db_prepare(records->db, &statement, "SELECT id, time_ms, file_name, report FROM imports WHERE done = 1 AND id > ?1 ORDER BY id");
         if (r)
                 return r;
+        db_bind_int(statement, 1, after);
         for (;;) {
                 RecordsImport import;
                 bool row = false;
@@ -465,14 +466,15 @@ int records_imports(Records *records, int (*each)(const RecordsImport *import, v
         }
 }
 
-int records_rejected(Records *records, uint32_t import, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata) {
+int records_rejected(Records *records, uint32_t import, uint32_t first, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata) {
         cleanup(db_finalizep) DbStatement *statement = NULL;
         int r;
 
-        r = db_prepare(records->db, &statement, "SELECT line, reason, row FROM rejected WHERE import = ?1 ORDER BY n");
+        r = db_prepare(records->db, &statement, "SELECT line, reason, row FROM rejected WHERE import = ?1 AND n >= ?2 ORDER BY n");
         if (r)
                 return r;
         db_bind_int(statement, 1, import);
+        db_bind_int(statement, 2, first);
         for (;;) {
                 bool row = false;
 
@@ -665,7 +667,7 @@ int records_hold(Records *records, uint64_t *ret_n_bytes) {
         int r = 0;
 
         if (db_in_transaction(records->db)) /* rejected rows of the running import */
-                r = records_commit(records, &records->stats);
+                r = records->restore ? records_restore_commit(records) : records_commit(records, &records->stats);
         return r != 0 ? r : db_hold(records->db, ret_n_bytes);
 }
 

@@ -17,12 +17,14 @@ typedef struct Records Records;
 
 enum {
         RECORDS_BATCH_MAX = 2000, /* rows in one records_import_batch() at most; see records_batch_size() */
+        RECORDS_REJECTS_MAX = 10000, /* rejected rows of an import that are kept */
 
         RECORDS_E_KEY = 1,   /* not encrypted with this key, or altered */
         RECORDS_E_VERSION,   /* schema of a later program */
         RECORDS_E_SETTING,   /* SQLCipher did not take a setting (it ignores unknown ones silently) */
         RECORDS_E_FULL,      /* disk full: nothing was changed */
         RECORDS_E_NOT_FOUND,
+        RECORDS_E_NOT_EMPTY = 7, /* behind DB_E_EXISTS */
 };
 
 /** records_open() - open or create DIR/records.db; blocks for a few ms. @dir: path of the state directory */
@@ -148,12 +150,61 @@ typedef struct RecordsImport {
         const char *file_name;   /* borrowed for the callback */
         const char *report_json;
 } RecordsImport;
-must_check int records_imports(Records *records, int (*each)(const RecordsImport *import, void *userdata), void *userdata);
-/** records_rejected() - the rows kept by records_import_reject(), in their order; each returns 0 to go on */
-must_check int records_rejected(Records *records, uint32_t import, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata);
+/** records_imports() - those that are done, with a number above @after; each returns 0 to go on */
+must_check int records_imports(Records *records, uint32_t after, int (*each)(const RecordsImport *import, void *userdata), void *userdata);
+/** records_rejected() - the rows kept by records_import_reject(), from number @first (0) on, in their order; each returns 0 to go on */
+must_check int records_rejected(Records *records, uint32_t import, uint32_t first, int (*each)(uint32_t line, const char *reason, const char *row, void *userdata), void *userdata);
 
 /** records_last_import() - number of the latest import that is done; 0: none */
 uint32_t records_last_import(const Records *records);
+
+/* --- everything: all that is stored of the imports that are done, out of one wallet and into another --- */
+
+/* Where it stands. Zero it to begin. */
+typedef struct RecordsRowCursor {
+        bool ended;
+        uint8_t kind;
+        RecordsPlace place;
+        size_t n_given; /* rows of that one record */
+} RecordsRowCursor;
+
+/**
+ * records_rows() - what each import said, visible or not, by kind, local time, identity, then the latest import first
+ * @last_import: of later ones nothing
+ * @each, @n_max, return: as records_read(). No undo and no forgetting between calls
+ */
+must_check int records_rows(Records *records, RecordsRowCursor *cursor, uint32_t last_import, size_t n_max,
+                            int (*each)(const Record *record, void *userdata), void *userdata);
+
+/* Of this stretch the import said exactly what was visible: daemon/FORMAT.md, "records.db". */
+typedef struct RecordsAgain {
+        uint8_t kind;
+        uint32_t import;
+        RecordsPlace from, to;
+} RecordsAgain;
+
+/** records_again() - the stretches behind *at_io, which is zeroed to begin and moves on; each returns 0 to go on. Return: 0; RECORDS_E_*; what each returned */
+must_check int records_again(Records *records, RecordsAgain *at_io, uint32_t last_import, size_t n_max, bool *ret_end,
+                             int (*each)(const RecordsAgain *again, void *userdata), void *userdata);
+
+/**
+ * records_restore_begin() - in the place of the import that was just begun, the imports of another wallet with all that they had
+ *
+ * Then sources, each import followed by its rejected rows and its report, stretches, rows: each in the order in which they are
+ * given out above. Nothing of it is visible until records_restore_finish(); records_import_cancel() gives it up.
+ *
+ * Return: 0; RECORDS_E_NOT_EMPTY: something was imported into this wallet, or is still being cleared up. All of them: RECORDS_E_*,
+ * negative errno; -EINVAL: it can't be so.
+ */
+must_check int records_restore_begin(Records *records);
+must_check int records_restore_source(Records *records, const RecordsSource *source);
+must_check int records_restore_import(Records *records, const RecordsImport *import); /* but for its report */
+must_check int records_restore_rejected(Records *records, uint32_t line, const char *reason, const char *row);
+must_check int records_restore_report(Records *records, const char *report_json);
+must_check int records_restore_again(Records *records, const RecordsAgain *again);
+must_check int records_restore_row(Records *records, const Record *record);
+/** records_restore_finish() - one durable commit. Its time grows with the number of imports: 1,000 take about 15 ms */
+must_check int records_restore_finish(Records *records);
 
 /* --- reading --- */
 typedef struct RecordsQuery {

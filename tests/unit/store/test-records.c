@@ -684,7 +684,7 @@ static void only_finished_imports_are_listed(void **state) {
         records_import_cancel(records);
         (void) import_rows(records, &row, 1);
         begin(records);
-        ok(records_imports(records, count_imports, &n));
+        ok(records_imports(records, 0, count_imports, &n));
         assert_int_equal(n, 2);
 }
 
@@ -697,7 +697,7 @@ static void ten_thousand_rejected_rows_are_kept_and_no_more(void **state) {
         for (uint32_t line = 1; line <= 10050; line++)
                 ok(records_import_reject(records, line, "no time", "a;b;c"));
         ok(records_import_finish(records, "{}"));
-        ok(records_rejected(records, import, check_reject, &n));
+        ok(records_rejected(records, import, 0, check_reject, &n));
         assert_int_equal(n, 10000);
 
         ok(records_import_begin(records, "export.csv", T0, &import));
@@ -706,7 +706,7 @@ static void ten_thousand_rejected_rows_are_kept_and_no_more(void **state) {
         ok(records_import_reject(records, 2, "no time", "a;b;c"));
         ok(records_import_finish(records, "{}"));
         n = 0;
-        ok(records_rejected(records, import, check_reject, &n));
+        ok(records_rejected(records, import, 0, check_reject, &n));
         assert_int_equal(n, 2);
 }
 
