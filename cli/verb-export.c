@@ -5,11 +5,13 @@
 
 enum {
         FORMAT,
+        EVERYTHING,
         OUT,
 };
 
 static const Option options[] = {
         [FORMAT] = {"format", "FORMAT", "ndjson or csv", "ndjson csv"},
+        [EVERYTHING] = {"everything", NULL, "not the records alone: all but the keys, to read and for carewallet import to make another wallet of", NULL},
         [OUT] = {"out", "FILE", "write to FILE, which is replaced only by a complete export (else standard output)", NULL},
         {NULL, NULL, NULL, NULL},
 };
@@ -23,9 +25,13 @@ static int run(Cli *cli) {
         int64_t n_rows;
         int r;
 
+        if (cli_option(cli, EVERYTHING) && format)
+                return cli_usage(cli, "--everything has one form: leave --format out.");
+        if (cli_option(cli, EVERYTHING))
+                format = "everything";
         if (!format)
-                return cli_usage(cli, "Say in which form: --format ndjson or --format csv.");
-        if (strcmp(format, "ndjson") != 0 && strcmp(format, "csv") != 0)
+                return cli_usage(cli, "Say in which form: --format ndjson, --format csv, or --everything.");
+        if (!cli_option(cli, EVERYTHING) && strcmp(format, "ndjson") != 0 && strcmp(format, "csv") != 0)
                 return cli_usage(cli, "--format is ndjson or csv.");
 
         r = cli_call(cli, "Export", json_pack("{s:s}", "format", format), true, NULL, 0, &reply);
@@ -66,7 +72,9 @@ const Verb verb_export = {
         .group = "Data",
         .operands = "",
         .summary = "Everything in the wallet, for you to keep or take elsewhere",
-        .help = "All records with all their fields, notes and serial numbers too. An export that is cut short leaves no FILE.",
+        .help = "All records with all their fields, notes and serial numbers too. With --everything also what each import said, corrected since or not, the imports "
+                "with their reports and rejected rows, time zones, and as history the providers, grants and log: lines of JSON, described in FORMAT.md, which "
+                "carewallet import takes into a new wallet. The keys are not in it. An export that is cut short leaves no FILE.",
         .options = options,
         .run = run,
 };

@@ -286,7 +286,8 @@ const Verb verb_import = {
         .help = "The same file twice, or exports that overlap, add nothing twice. Rows that can't be understood are named and the "
                 "rest is stored (exit status 5); a file that is no export, or contradicts itself, is refused whole "
                 "and the others are imported (exit status 1 when all were refused, else 5). Pages of a pump's memory (binary, or as hex digits; the glucose pages' sensor currents behind "
-                "each) need --model and --serial; the trace that carewallet pull --save-trace wrote does not. With --json an array with one report a file.",
+                "each) need --model and --serial; the trace that carewallet pull --save-trace wrote does not. What carewallet export --everything wrote "
+                "goes into a new wallet. With --json an array with one report a file.",
         .options = options,
         .run = run,
 };

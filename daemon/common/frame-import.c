@@ -2,6 +2,8 @@
 
 #include "frame-private.h"
 
+#include <math.h>
+
 #include "text.h"
 
 int frame_put_import_request(FrameBuffer *buffer, const FrameImportRequest *request) {
@@ -70,6 +72,52 @@ int frame_put_import_end(FrameBuffer *buffer, const FrameImportEnd *end) {
                 frame_writer_u32(&w, end->n_extra[kind]);
         }
         frame_writer_member(&w, end->format);
+        return frame_writer_end(&w);
+}
+
+int frame_put_restore(FrameBuffer *buffer, const FrameRestore *restore) {
+        FrameWriter w = frame_writer(buffer, FRAME_RESTORE);
+
+        frame_writer_bytes(&w, restore->wallet_id, sizeof(restore->wallet_id));
+        frame_writer_member(&w, restore->zones);
+        return frame_writer_end(&w);
+}
+
+int frame_put_restore_import(FrameBuffer *buffer, const FrameRestoreImport *import) {
+        FrameWriter w = frame_writer(buffer, FRAME_RESTORE_IMPORT);
+
+        frame_writer_u32(&w, import->import);
+        frame_writer_u64(&w, (uint64_t) import->time_utc_ms);
+        frame_writer_member(&w, import->file_name);
+        return frame_writer_end(&w);
+}
+
+int frame_put_restore_node(FrameBuffer *buffer, const FrameRestoreNode *node) {
+        FrameWriter w = frame_writer(buffer, FRAME_RESTORE_NODE);
+        uint64_t bits;
+
+        frame_writer_u8(&w, node->type);
+        frame_writer_member(&w, node->name);
+        if (node->type == FRAME_NODE_TEXT) {
+                frame_writer_member(&w, node->text);
+        } else if (node->type == FRAME_NODE_INTEGER) {
+                frame_writer_u64(&w, (uint64_t) node->integer);
+        } else if (node->type == FRAME_NODE_REAL) {
+                memcpy(&bits, &node->real, sizeof(bits));
+                frame_writer_u64(&w, bits);
+        }
+        return frame_writer_end(&w);
+}
+
+int frame_put_restore_again(FrameBuffer *buffer, const FrameRestoreAgain *again) {
+        FrameWriter w = frame_writer(buffer, FRAME_RESTORE_AGAIN);
+
+        frame_writer_u32(&w, again->import);
+        frame_writer_u8(&w, again->kind);
+        frame_writer_u64(&w, (uint64_t) again->from_local_ms);
+        frame_writer_u64(&w, (uint64_t) again->to_local_ms);
+        frame_writer_bytes(&w, again->from_identity, sizeof(again->from_identity));
+        frame_writer_bytes(&w, again->to_identity, sizeof(again->to_identity));
         return frame_writer_end(&w);
 }
 
@@ -188,6 +236,73 @@ int frame_get_usb_pump(FrameUsbPump *ret, const uint8_t *payload, size_t n_paylo
                              pump.clock_offset_ms < RECORD_TIME_MAX_MS) != 0)
                 return FRAME_E_FORMAT;
         *ret = pump;
+        return 0;
+}
+
+int frame_get_restore(FrameRestore *ret, const uint8_t *payload, size_t n_payload) {
+        FrameReader r = {payload, n_payload, false};
+        FrameRestore restore = {0};
+
+        frame_reader_copy(&r, restore.wallet_id, sizeof(restore.wallet_id));
+        frame_reader_member(&r, restore.zones);
+        if (frame_reader_end(&r, zones_valid(restore.zones)) != 0)
+                return FRAME_E_FORMAT;
+        *ret = restore;
+        return 0;
+}
+
+static bool time_valid(int64_t ms) {
+        return ms >= RECORD_TIME_MIN_MS && ms <= RECORD_TIME_MAX_MS;
+}
+
+int frame_get_restore_import(FrameRestoreImport *ret, const uint8_t *payload, size_t n_payload) {
+        FrameReader r = {payload, n_payload, false};
+        FrameRestoreImport import = {0};
+
+        import.import = frame_reader_u32(&r);
+        import.time_utc_ms = (int64_t) frame_reader_u64(&r);
+        frame_reader_member(&r, import.file_name);
+        if (frame_reader_end(&r, import.import > 0 && time_valid(import.time_utc_ms)) != 0)
+                return FRAME_E_FORMAT;
+        *ret = import;
+        return 0;
+}
+
+int frame_get_restore_node(FrameRestoreNode *ret, const uint8_t *payload, size_t n_payload) {
+        FrameReader r = {payload, n_payload, false};
+        FrameRestoreNode node = {0};
+        uint64_t bits;
+
+        node.type = frame_reader_u8(&r);
+        frame_reader_member(&r, node.name);
+        if (node.type == FRAME_NODE_TEXT) {
+                frame_reader_member(&r, node.text);
+        } else if (node.type == FRAME_NODE_INTEGER) {
+                node.integer = (int64_t) frame_reader_u64(&r);
+        } else if (node.type == FRAME_NODE_REAL) {
+                bits = frame_reader_u64(&r);
+                memcpy(&node.real, &bits, sizeof(node.real));
+        }
+        if (frame_reader_end(&r, node.type < N_FRAME_NODES && isfinite(node.real)) != 0)
+                return FRAME_E_FORMAT;
+        *ret = node;
+        return 0;
+}
+
+int frame_get_restore_again(FrameRestoreAgain *ret, const uint8_t *payload, size_t n_payload) {
+        FrameReader r = {payload, n_payload, false};
+        FrameRestoreAgain again = {0};
+
+        again.import = frame_reader_u32(&r);
+        again.kind = frame_reader_u8(&r);
+        again.from_local_ms = (int64_t) frame_reader_u64(&r);
+        again.to_local_ms = (int64_t) frame_reader_u64(&r);
+        frame_reader_copy(&r, again.from_identity, sizeof(again.from_identity));
+        frame_reader_copy(&r, again.to_identity, sizeof(again.to_identity));
+        if (frame_reader_end(&r, again.import > 0 && again.kind > 0 && again.kind < N_RECORD_KINDS && time_valid(again.from_local_ms) &&
+                             time_valid(again.to_local_ms) && again.from_local_ms <= again.to_local_ms) != 0)
+                return FRAME_E_FORMAT;
+        *ret = again;
         return 0;
 }
 

@@ -39,6 +39,13 @@ typedef enum FrameType {
         FRAME_IMPORT_END = 0x0207,      /* FrameImportEnd */
         FRAME_IMPORT_REFUSED = 0x0208,  /* text: what is wrong with the file and what to do; nothing is stored */
 
+        /* import, when the file is a complete export of a wallet: RESTORE first; sources; each import, its rejected rows (REJECTED) and the
+         * nodes of its report; stretches; records, whose line is 0 */
+        FRAME_RESTORE = 0x0211,        /* FrameRestore */
+        FRAME_RESTORE_IMPORT = 0x0212, /* FrameRestoreImport */
+        FRAME_RESTORE_NODE = 0x0213,   /* FrameRestoreNode */
+        FRAME_RESTORE_AGAIN = 0x0214,  /* FrameRestoreAgain */
+
         /* gate, from the core */
         FRAME_GATE_MAKE_KEY = 0x0301, /* nothing: answer with FRAME_GATE_KEY, then exit */
         FRAME_GATE_CONFIG = 0x0302,   /* text listen address, text key PEM, text certificate PEM */
@@ -118,6 +125,46 @@ typedef struct FrameImportEnd {
         char format[48];     /* text: "CareLink CSV v1.0.1", "CareLink CSV (2018 and later)" */
 } FrameImportEnd;
 /* n_rows = sum(n_records) + sum(n_merged) + n_rejected; RECORD frames = sum(n_records) + sum(n_extra). */
+
+typedef struct FrameRestore {
+        uint8_t wallet_id[16];
+        char zones[1024]; /* as of FrameImportRequest */
+} FrameRestore;
+
+typedef struct FrameRestoreImport {
+        uint32_t import;
+        int64_t time_utc_ms;
+        char file_name[256];
+} FrameRestoreImport;
+
+typedef struct FrameRestoreAgain { /* daemon/FORMAT.md, "records.db" */
+        uint32_t import;
+        uint8_t kind;
+        int64_t from_local_ms, to_local_ms;
+        uint8_t from_identity[RECORD_IDENTITY_SIZE], to_identity[RECORD_IDENTITY_SIZE];
+} FrameRestoreAgain;
+
+typedef enum FrameNodeType {
+        FRAME_NODE_END = 0, /* of the object or array that was begun last */
+        FRAME_NODE_OBJECT = 1,
+        FRAME_NODE_ARRAY = 2,
+        FRAME_NODE_TEXT = 3,
+        FRAME_NODE_INTEGER = 4,
+        FRAME_NODE_REAL = 5, /* finite */
+        FRAME_NODE_TRUE = 6,
+        FRAME_NODE_FALSE = 7,
+        FRAME_NODE_NULL = 8,
+        N_FRAME_NODES = 9,
+} FrameNodeType;
+
+/* A piece of a report: JSON that the core need not parse. u8 type, text name; then by type text, u64 integer or the bits of the real. */
+typedef struct FrameRestoreNode {
+        uint8_t type;    /* FrameNodeType */
+        char name[64];   /* text: of a member; "" in an array, and of the report itself */
+        char text[1025];
+        int64_t integer;
+        double real;
+} FrameRestoreNode;
 
 enum {
         FRAME_USB_KNOWN_MAX = 96, /* pages and the like; a pump has 36 */
@@ -246,6 +293,10 @@ must_check int frame_put_import_record(FrameBuffer *buffer, uint32_t line, const
 must_check int frame_put_import_rejected(FrameBuffer *buffer, uint32_t line, const char *reason, const char *row, size_t n_row);
 must_check int frame_put_import_progress(FrameBuffer *buffer, uint64_t n_done, uint64_t n_all);
 must_check int frame_put_import_end(FrameBuffer *buffer, const FrameImportEnd *end);
+must_check int frame_put_restore(FrameBuffer *buffer, const FrameRestore *restore);
+must_check int frame_put_restore_import(FrameBuffer *buffer, const FrameRestoreImport *import);
+must_check int frame_put_restore_node(FrameBuffer *buffer, const FrameRestoreNode *node);
+must_check int frame_put_restore_again(FrameBuffer *buffer, const FrameRestoreAgain *again);
 must_check int frame_put_usb_request(FrameBuffer *buffer, const FrameUsbRequest *request);
 must_check int frame_put_usb_pump(FrameBuffer *buffer, const FrameUsbPump *pump);
 must_check int frame_put_gate_config(FrameBuffer *buffer, const char *listen, const char *key_pem, const char *certificate_pem);
@@ -270,6 +321,10 @@ must_check int frame_get_import_record(uint32_t *ret_line, Record *ret, const ui
 must_check int frame_get_import_rejected(uint32_t *ret_line, char ret_reason[static 1025], char ret_row[static 1025], const uint8_t *payload, size_t n_payload);
 must_check int frame_get_import_progress(uint64_t *ret_done, uint64_t *ret_all, const uint8_t *payload, size_t n_payload);
 must_check int frame_get_import_end(FrameImportEnd *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_restore(FrameRestore *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_restore_import(FrameRestoreImport *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_restore_node(FrameRestoreNode *ret, const uint8_t *payload, size_t n_payload);
+must_check int frame_get_restore_again(FrameRestoreAgain *ret, const uint8_t *payload, size_t n_payload);
 must_check int frame_get_usb_request(FrameUsbRequest *ret, const uint8_t *payload, size_t n_payload);
 must_check int frame_get_usb_pump(FrameUsbPump *ret, const uint8_t *payload, size_t n_payload);
 /* the three texts are terminated copies in one allocation that *ret_texts owns */

@@ -5,6 +5,7 @@
 #include "importer.h"
 
 #include "daemon/common/text.h"
+#include "restorer.h"
 
 enum {
         SILENCE_MS = 60 * 1000,
@@ -22,6 +23,7 @@ struct Importer {
         Worker *worker;
         char serial[16];     /* of the pump; "" for a file */
         FrameUsbPump *pump; /* of a device: what is known of it, NULL until the worker has said it */
+        Restorer *restorer; /* of a complete export; NULL: it is none, or has not begun */
         char name[256];
         bool begun, is_stopping, is_quiet;
         Record batch[RECORDS_BATCH_MAX];
@@ -55,6 +57,7 @@ static Importer *importer_free(Importer *importer) {
         json_decref(importer->devices);
         json_decref(importer->clock_changes);
         free(importer->pump);
+        (void) restorer_free(importer->restorer);
         explicit_bzero(importer->batch, sizeof(importer->batch));
         explicit_bzero(importer->arena, sizeof(importer->arena));
         free(importer);
@@ -102,6 +105,11 @@ static const char *records_reason(int r) {
         switch (r) {
         case RECORDS_E_FULL:
                 return "The disk is full or cannot be written. Nothing of this import is kept. Make room and try again.";
+        case RECORDS_E_NOT_EMPTY:
+                return "This is a complete export of a wallet, and goes into a new one: into this one something was imported before. Make a wallet for it "
+                       "(carewallet --wallet NAME init) and import it there. Just after an import that failed, try again in a minute.";
+        case RESTORER_E_ZONES:
+                return "A time zone of the wallet that was exported is not known on this machine. Install the tzdata package and import the file again.";
         case RECORDS_E_KEY:
                 return "The records database is damaged. Nothing of this import is kept. Restore a backup.";
         default:
@@ -292,34 +300,19 @@ static int note_older(Importer *importer) {
         return json_array_append_new(importer->notes, json_string(text)) < 0 ? -ENOMEM : 0;
 }
 
-static int finish(Importer *importer, const FrameImportEnd *end) {
+/* The records are in and durable; that the ledger can't say so is told, not hidden. @report: stolen */
+static int answer(Importer *importer, json_t *report) {
         Wallet *wallet = importer->manager->wallet;
         Call *call = importer->call;
-        cleanup(freep) char *text = NULL;
-        json_t *report, *entry;
+        json_t *entry;
         int r;
 
-        r = note_older(importer);
-        if (r != 0)
-                return r;
-        report = make_report(importer, end);
-        text = report ? json_dumps(report, JSON_COMPACT) : NULL;
-        if (!text) {
-                json_decref(report);
-                return -ENOMEM;
-        }
-        r = records_import_finish(wallet->records, text);
-        if (r != 0) {
-                json_decref(report);
-                refuse(importer, records_reason(r));
-                return 0;
-        }
         importer->begun = false;
-
-        /* The records are in and durable; that the ledger can't say so is told, not hidden. */
         entry = json_pack("{s:O, s:O, s:O, s:O, s:O}", "rows", json_object_get(report, "rows"), "inserted", json_object_get(report, "inserted"), "duplicates",
                           json_object_get(report, "duplicates"), "superseded", json_object_get(report, "superseded"), "rejected",
                           json_object_get(report, "rejectedCount"));
+        if (entry && importer->restorer)
+                (void) json_object_set(entry, "imports", json_object_get(report, "imports"));
         r = wallet_begin(wallet);
         if (r == 0) {
                 r = wallet_log(wallet, "import", entry);
@@ -342,14 +335,70 @@ static int finish(Importer *importer, const FrameImportEnd *end) {
         return call_reply(call, json_pack("{s:o}", "report", report));
 }
 
+static int finish(Importer *importer, const FrameImportEnd *end) {
+        cleanup(freep) char *text = NULL;
+        json_t *report;
+        int r;
+
+        r = note_older(importer);
+        if (r != 0)
+                return r;
+        report = make_report(importer, end);
+        text = report ? json_dumps(report, JSON_COMPACT) : NULL;
+        if (!text) {
+                json_decref(report);
+                return -ENOMEM;
+        }
+        r = records_import_finish(importer->manager->wallet->records, text);
+        if (r != 0) {
+                json_decref(report);
+                refuse(importer, records_reason(r));
+                return 0;
+        }
+        return answer(importer, report);
+}
+
+/* --- a complete export --- */
+
+static int begin_restore(Importer *importer, const uint8_t *payload, size_t n_payload, int *ret_stored) {
+        int r;
+
+        if (importer->restorer || importer_is_device(importer) || importer->n_sources > 0 || importer->n_rejected > 0)
+                return FRAME_E_FORMAT;
+        r = restorer_new(&importer->restorer, importer->manager->wallet, payload, n_payload);
+        *ret_stored = r > 0 ? r : 0;
+        return r == -EBADMSG ? FRAME_E_FORMAT : r < 0 ? r : 0;
+}
+
+static int restore(Importer *importer, uint32_t type, const uint8_t *payload, size_t n_payload, int *ret_stored) {
+        FrameImportEnd end;
+        json_t *report;
+        int r;
+
+        if (type == FRAME_IMPORT_END) {
+                if (frame_get_import_end(&end, payload, n_payload) != 0)
+                        return FRAME_E_FORMAT;
+                r = restorer_finish(importer->restorer, &end, importer->name, &report);
+                if (r == 0)
+                        return answer(importer, report);
+        } else
+                r = restorer_take(importer->restorer, type, payload, n_payload);
+        *ret_stored = r > 0 ? r : 0;
+        return r == -EBADMSG ? FRAME_E_FORMAT : r < 0 ? r : 0;
+}
+
 static int on_frame(uint32_t type, const uint8_t *payload, size_t n_payload, void *userdata) {
         Importer *importer = userdata;
         FrameImportEnd end;
         char text[1025];
         uint64_t n_done, n_all;
+        bool in_restore = importer->restorer && type != FRAME_IMPORT_NOTE && type != FRAME_IMPORT_PROGRESS && type != FRAME_IMPORT_REFUSED;
         int stored = 0, r = 0;
 
-        switch (type) {
+        switch (in_restore ? (uint32_t) FRAME_RESTORE : type) {
+        case FRAME_RESTORE:
+                r = in_restore ? restore(importer, type, payload, n_payload, &stored) : begin_restore(importer, payload, n_payload, &stored);
+                break;
         case FRAME_IMPORT_SOURCE:
                 r = take_source(importer, payload, n_payload);
                 break;

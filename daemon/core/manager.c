@@ -131,7 +131,7 @@ static int on_cleaning(sd_event_source *source, void *userdata) {
 }
 
 bool manager_is_storing(const Manager *manager) {
-        return manager->importer || manager->undoing || manager->forgetting;
+        return manager->importer || manager->undoing || manager->forgetting || manager->n_everything > 0;
 }
 
 void manager_clean(Manager *manager) {

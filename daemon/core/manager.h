@@ -55,6 +55,7 @@ typedef struct Manager {
         uint64_t gate_died_ms; /* when one that listened ended by itself; monotonic */
         bool is_backing_up; /* both databases are held */
         size_t n_outputs; /* exports and the like under way */
+        size_t n_everything; /* of them, complete exports */
         sd_event_source *cleaning; /* deletes what failed imports left, step by step */
         int expiry_fd; /* timerfd, realtime, cancelled when the clock is set */
         sd_event_source *expiry;
@@ -114,6 +115,8 @@ must_check int manager_revoke(Manager *manager, const char *provider, const char
 bool grant_is_active(const Grant *grant, PolicyNow now);
 /** grant_json() - daemon/PROTOCOL.md, <grant>; new reference */
 json_t *grant_json(const Grant *grant, PolicyNow now);
+/** provider_json() - as ListProviders has it; new reference */
+json_t *provider_json(const ConsentProvider *provider);
 
 /** unlock_at_start() - with the credential, if it opens a slot; frees it. What does not work is said on stderr: the wallet stays locked */
 void unlock_at_start(Manager *manager);

@@ -69,17 +69,18 @@ int method_add_provider(Call *call, void *userdata) {
         return call_reply(call, json_pack("{s:s, s:s}", "words", words, "thumbprint", thumbprint));
 }
 
-static int add_provider_json(const ConsentProvider *provider, void *userdata) {
+json_t *provider_json(const ConsentProvider *provider) {
         char words[WORDS_SIZE], thumbprint[JWS_THUMBPRINT_SIZE], x[JWS_THUMBPRINT_SIZE], added[CLOCK_TEXT_SIZE];
 
         words_of_key(words, provider->key);
         jwk_thumbprint(thumbprint, provider->key);
         (void) b64url_encode(x, sizeof(x), provider->key, sizeof(provider->key));
         clock_format_utc(added, provider->added_s);
-        return json_array_append_new(userdata, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", provider->name, "x", x, "words", words, "thumbprint", thumbprint, "added",
-                                                         added)) < 0
-                       ? -ENOMEM
-                       : 0;
+        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", provider->name, "x", x, "words", words, "thumbprint", thumbprint, "added", added);
+}
+
+static int add_provider_json(const ConsentProvider *provider, void *userdata) {
+        return json_array_append_new(userdata, provider_json(provider)) < 0 ? -ENOMEM : 0;
 }
 
 int method_list_providers(Call *call, void *userdata) {

@@ -2,7 +2,7 @@
 
 /* Show, Export, Preview, Log: what the patient reads. Long output goes through a pipe, in pieces. */
 
-#include "manager.h"
+#include "everything.h"
 #include "output.h"
 #include "slice.h"
 
@@ -23,6 +23,7 @@ typedef struct Reading {
         RecordsQuery query;
         RecordsCursor cursor;
         bool csv, internal, head_done;
+        Everything *everything; /* NULL: records alone */
         /* Preview */
         uint64_t grant;
         Slice slice;
@@ -35,6 +36,7 @@ typedef struct Reading {
 static void reading_free(Reading *reading) {
         reading->manager->n_outputs--;
         records_release_memory(reading->manager->wallet->records);
+        (void) everything_free(reading->everything);
         free(reading);
 }
 
@@ -194,22 +196,31 @@ int method_show(Call *call, void *userdata) {
         return start(call, reading, more_records, json_object());
 }
 
+static int more_everything(Text *text, bool *ret_end, void *userdata) {
+        Reading *reading = userdata;
+
+        return everything_more(reading->everything, text, ret_end, &reading->n_rows);
+}
+
 int method_export(Call *call, void *userdata) {
         Manager *manager = userdata;
         Wallet *wallet = manager->wallet;
+        const char *format = call_string(call, "format");
+        bool csv = false, is_everything = strcmp(format, "everything") == 0;
         Reading *reading;
-        bool csv;
         int r;
 
         if (manager->n_outputs >= OUTPUTS_MAX)
                 return busy(call);
-        if (!format_is_csv(call_string(call, "format"), &csv))
+        if (!is_everything && !format_is_csv(format, &csv))
                 return call_invalid(call, "format");
+        if (is_everything && (manager->undoing || manager->forgetting))
+                return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
         if (!call->more)
                 return call_error(call, "org.varlink.service.ExpectedMore", NULL);
         r = wallet_begin(wallet);
         if (r == 0) {
-                r = wallet_log(wallet, "export", json_pack("{s:s}", "format", csv ? "csv" : "ndjson"));
+                r = wallet_log(wallet, "export", json_pack("{s:s}", "format", format));
                 if (r == 0)
                         r = wallet_commit(wallet);
                 else
@@ -225,7 +236,14 @@ int method_export(Call *call, void *userdata) {
         reading->query = (RecordsQuery){ .kinds = RECORD_ALL_KINDS, .from_local_ms = INT64_MIN, .to_local_ms = INT64_MAX };
         reading->internal = true;
         reading->csv = csv;
-        return start(call, reading, more_records, json_object());
+        if (is_everything) {
+                r = everything_new(&reading->everything, manager);
+                if (r < 0) {
+                        free(reading);
+                        return r;
+                }
+        }
+        return start(call, reading, is_everything ? more_everything : more_records, json_object());
 }
 
 /* --- Preview: by the real path --- */

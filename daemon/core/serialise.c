@@ -247,6 +247,39 @@ int serialise_ndjson(Text *text, const Record *record, const char *model, const 
         return 0;
 }
 
+int serialise_everything(Text *text, const Record *record) {
+        static const char head[] = "{\"record\":";
+        char hex[2 * RECORD_IDENTITY_SIZE + 1];
+        char *p;
+        int r;
+
+        r = text_append(text, head, sizeof(head) - 1);
+        if (r == 0)
+                r = serialise_ndjson(text, record, NULL, NULL);
+        if (r == 0)
+                r = reserve(text, SERIALISE_MAX);
+        if (r < 0)
+                return r;
+        text->n -= strlen("}\n");
+        p = put_literal(text->bytes + text->n, ",\"import\":");
+        p = put_uint(p, record->import);
+        p = put_literal(p, ",\"source\":");
+        p = put_uint(p, record->source);
+        p = put_literal(p, ",\"flags\":");
+        p = put_uint(p, record->flags);
+        p = put_literal(p, ",\"decimals\":");
+        p = put_uint(p, record->decimals);
+        p = put_literal(p, ",\"identity\":\"");
+        p = put_text(p, sodium_bin2hex(hex, sizeof(hex), record->identity, sizeof(record->identity)));
+        p = put_literal(p, "\"}}\n");
+        text->n = (size_t) (p - text->bytes);
+        return 0;
+}
+
+void serialise_local(char ret[static SERIALISE_TIME_SIZE], int64_t local_ms) {
+        *put_time(ret, local_ms) = '\0';
+}
+
 /* Whether a field has a column. FIELD_CODE shares the fixed column "code": no kind has both. */
 static bool has_column(unsigned id, uint32_t kinds, bool internal) {
         const FieldInfo *info = record_field_info(id);

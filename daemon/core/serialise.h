@@ -33,10 +33,15 @@ must_check int text_append(Text *text, const char *bytes, size_t n);
 
 enum {
         SERIALISE_MAX = 16384, /* bytes that one record can need */
+        SERIALISE_TIME_SIZE = 24,
 };
 
 /** serialise_ndjson() - one line. @record: record_valid(). @model, @serial: NULL to leave out; 95 and 63 bytes at most. -ENOMEM, as all below */
 must_check int serialise_ndjson(Text *text, const Record *record, const char *model, const char *serial);
+/** serialise_everything() - {"record":…}: the same and what else is stored of it: import, source, flags, decimals, identity: daemon/FORMAT.md */
+must_check int serialise_everything(Text *text, const Record *record);
+/** serialise_local() - text of a device's wall clock, as in local_time; terminated */
+void serialise_local(char ret[static SERIALISE_TIME_SIZE], int64_t local_ms);
 /**
  * serialise_csv_header() - columns of the kinds given
  * @internal: the patient's own export: SERIAL and INTERNAL fields and quarantined too. Without it FREE_TEXT has its columns, and

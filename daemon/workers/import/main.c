@@ -2,10 +2,13 @@
 
 /* carewallet-import: one request in, the records of the file at descriptor 3 out, exit. */
 
+#include <jansson.h>
+
 #include "daemon/common/frame.h"
 #include "daemon/common/lockdown.h"
 #include "daemon/common/probe.h"
 #include "daemon/workers/usb/pages.h"
+#include "everything.h"
 #include "sink.h"
 
 enum {
@@ -37,6 +40,11 @@ static int lock_down(void) {
         return lockdown(&(Lockdown) { .profile = LOCKDOWN_IMPORT, .state_dir_fd = -1, .socket_dir_fd = -1 });
 }
 
+static int flush(FrameBuffer *out, void *userdata) {
+        (void) userdata;
+        return frame_write_all(out, STDOUT_FILENO);
+}
+
 static int run(void) {
         cleanup(frame_buffer_done) FrameBuffer out = { 0 };
         const ImportSink sink = import_sink(&out);
@@ -54,11 +62,14 @@ static int run(void) {
         if (r < 0)
                 return r;
 
+        json_object_seed(0); /* else Jansson opens /dev/urandom at its first object */
         r = lock_down();
         if (r < 0)
                 return r;
 
-        if (!zones) {
+        if (everything_is(FILE_FD)) {
+                r = everything_run(FILE_FD, &out, flush, NULL, &end, refusal);
+        } else if (!zones) {
                 (void) snprintf(refusal, sizeof(refusal), "A time zone of the wallet (%.200s) is not known on this machine. "
                                 "Install the tzdata package, or set another zone.", request.zones);
                 r = IMPORT_E_REFUSED;

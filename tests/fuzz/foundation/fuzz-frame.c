@@ -33,7 +33,7 @@ static void one_payload(unsigned which, const uint8_t *p, size_t n) {
         size_t n_rest;
         bool whole;
 
-        switch (which % 20) {
+        switch (which % 24) {
         case 0: {
                 FrameKdfRequest request;
 
@@ -139,6 +139,34 @@ static void one_payload(unsigned which, const uint8_t *p, size_t n) {
 
                 if (frame_get_usb_pump(&pump, p, n) == 0)
                         check_same(&b, frame_put_usb_pump(&b, &pump), p, n);
+                break;
+        }
+        case 20: {
+                FrameRestore restore;
+
+                if (frame_get_restore(&restore, p, n) == 0)
+                        check_same(&b, frame_put_restore(&b, &restore), p, n);
+                break;
+        }
+        case 21: {
+                FrameRestoreImport import;
+
+                if (frame_get_restore_import(&import, p, n) == 0)
+                        check_same(&b, frame_put_restore_import(&b, &import), p, n);
+                break;
+        }
+        case 22: {
+                FrameRestoreNode node;
+
+                if (frame_get_restore_node(&node, p, n) == 0)
+                        check_same(&b, frame_put_restore_node(&b, &node), p, n);
+                break;
+        }
+        case 23: {
+                FrameRestoreAgain again;
+
+                if (frame_get_restore_again(&again, p, n) == 0)
+                        check_same(&b, frame_put_restore_again(&b, &again), p, n);
                 break;
         }
         default:
