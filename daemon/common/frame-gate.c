@@ -64,7 +64,7 @@ int frame_put_gate_reply(FrameBuffer *buffer, uint32_t type, const FrameGateRepl
 int frame_put_gate_chunk(FrameBuffer *buffer, uint64_t request, const uint8_t *bytes, size_t n_bytes) {
         FrameWriter w = frame_writer(buffer, FRAME_GATE_CHUNK);
 
-        if ((n_bytes < 1 || n_bytes > 65536) && w.r == 0)
+        if ((n_bytes < 1 || n_bytes > FRAME_GATE_CHUNK_MAX) && w.r == 0)
                 w.r = FRAME_E_FORMAT;
         frame_writer_u64(&w, request);
         frame_writer_bytes(&w, bytes, n_bytes);
@@ -234,7 +234,7 @@ int frame_get_gate_chunk(uint64_t *ret_request, const uint8_t **ret_bytes, size_
         FrameReader r = {payload, n_payload, false};
         uint64_t request = frame_reader_u64(&r);
 
-        if (r.bad || request == 0 || r.n < 1 || r.n > 65536)
+        if (r.bad || request == 0 || r.n < 1 || r.n > FRAME_GATE_CHUNK_MAX)
                 return FRAME_E_FORMAT;
         *ret_request = request;
         *ret_bytes = r.at;

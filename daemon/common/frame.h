@@ -15,7 +15,8 @@
 
 enum {
         FRAME_HEADER_SIZE = 8,      /* u32 type, u32 n_payload */
-        FRAME_PAYLOAD_MAX = 66 * 1024, /* bytes: a slice's chunk of 64 KiB and its header */
+        FRAME_GATE_CHUNK_MAX = 128 * 1024, /* bytes of a slice in one frame: each costs both processes a wake-up, 64 KiB 10 % of a slice */
+        FRAME_PAYLOAD_MAX = FRAME_GATE_CHUNK_MAX + 2048,
         FRAME_RECORD_SIZE = 56,     /* bytes of a record before its payload */
         FRAME_VERSION = 1,
 
@@ -51,7 +52,7 @@ typedef enum FrameType {
         FRAME_GATE_CONFIG = 0x0302,   /* text listen address, text key PEM, text certificate PEM */
         FRAME_GATE_REPLY = 0x0303,    /* FrameGateReply: a whole answer */
         FRAME_GATE_STREAM = 0x0304,   /* FrameGateReply: head of a streamed answer, its body is empty */
-        FRAME_GATE_CHUNK = 0x0305,    /* u64 request, bytes (1..65536) */
+        FRAME_GATE_CHUNK = 0x0305,    /* u64 request, bytes (1..FRAME_GATE_CHUNK_MAX) */
         FRAME_GATE_END = 0x0306,      /* u64 request, u8 whole (1) or cut (0), text trailer value ("" for none) */
         FRAME_GATE_RESET = 0x0307,    /* u64 grant: reset all its connections; 0: all connections */
 

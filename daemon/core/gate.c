@@ -7,7 +7,7 @@
 
 enum {
         KEY_SILENCE_MS = 30 * 1000,
-        UNSENT_MAX = 8 * 1024 * 1024, /* bytes that wait for a gate that does not read: it is killed */
+        UNSENT_MAX = 2 * REDEEM_STREAMS_MAX * FRAME_GATE_CHUNK_MAX, /* bytes that wait for a gate that does not read: it is killed */
         TICK_US = 60 * 1000 * 1000,
         URL_SIZE = GATE_LISTEN_MAX + 16,
 };

@@ -16,7 +16,6 @@ enum {
         REDEEM_TOKEN_LIFE_S = 600,
         REDEEM_TOKENS_MAX = 16,     /* per grant; the oldest goes */
         REDEEM_STREAMS_MAX = 64,    /* at once; more are answered UNAVAILABLE */
-        REDEEM_CHUNK_MAX = 65536,
         REDEEM_REFUSALS_PER_HOUR = 60, /* logged singly per grant; then summarised */
         REDEEM_NONCE_PERIOD_S = 60,
 };
@@ -46,7 +45,7 @@ DEFINE_CLEANUP(Redeem *, redeem_free)
  * (EdDSA or Ed25519), jwk equal to that key, htm, htu, nonce (this or the last period), jti not seen in these periods, ath for resources.
  */
 must_check int redeem_request(Redeem *redeem, const FrameGateRequest *request, PolicyNow now, int64_t monotonic_ms, FrameBuffer *out);
-/** redeem_more() - the gate has room for a chunk behind the one that it sends: make it (at most 64 KiB, a fresh decide, a fresh query) */
+/** redeem_more() - the gate has room for a chunk behind the one that it sends: make it (a fresh decide, a fresh query) */
 must_check int redeem_more(Redeem *redeem, uint64_t request, PolicyNow now, FrameBuffer *out);
 /** redeem_closed() - the gate is done with a request; appends release-ended for a stream (inside a transaction) */
 must_check int redeem_closed(Redeem *redeem, uint64_t request, uint64_t n_sent, bool whole, PolicyNow now);

@@ -9,7 +9,7 @@
 
 enum {
         END_MAX = 12288, /* bytes of the end line: 32 devices of at most 190 bytes of model and 60 around it, and the rest */
-        ROWS_ROOM = SLICE_CHUNK_MAX - END_MAX,
+        ROWS_ROOM = FRAME_GATE_CHUNK_MAX - END_MAX,
 };
 
 typedef struct Rows {

@@ -22,7 +22,6 @@
 #include "serialise.h"
 
 enum {
-        SLICE_CHUNK_MAX = 65536,
         SLICE_DEVICES_MAX = 32,    /* named in the end statement; a wallet has few */
         SLICE_ROWS_READ = 4096,    /* rows of the database in one step: about 4 ms */
         SLICE_GAP_MIN = 30,        /* minutes without a sensor reading that make a gap: six readings of a five-minute sensor */
@@ -61,7 +60,7 @@ typedef enum SliceState {
 
 void slice_init(Slice *slice, unsigned format, const PolicyRequest *asked);
 /**
- * slice_next() - at most SLICE_CHUNK_MAX bytes into an empty text
+ * slice_next() - at most FRAME_GATE_CHUNK_MAX bytes into an empty text
  * @ret_verdict: why not, when *ret_state is SLICE_DENIED
  *
  * Return: 0; negative errno; RECORDS_E_KEY on a damaged page.

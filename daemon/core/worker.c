@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 
 enum {
-        PIPE_SIZE = 256 * 1024, /* bytes; a request, best effort */
+        PIPE_SIZE = 256 * 1024, /* bytes: the largest frame, and room to work ahead; a request, best effort */
         KILL_WAIT_MS = 20,
 };
 
@@ -154,6 +154,7 @@ int worker_start(Worker **ret, sd_event *event, int launcher_fd, LauncherWorker 
         worker->from_fd = pair[0];
         theirs_out = pair[1];
         (void) fcntl(worker->from_fd, F_SETPIPE_SZ, PIPE_SIZE);
+        (void) fcntl(worker->to_fd, F_SETPIPE_SZ, PIPE_SIZE);
         if (fcntl(worker->to_fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(worker->from_fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 

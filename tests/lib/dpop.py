@@ -116,6 +116,13 @@ class Client:
                 return key.jws(header or {'typ': 'dpop+jwt', 'alg': 'EdDSA', 'jwk': key.jwk},
                                {name: value for name, value in ours.items() if value is not None})
 
+        @staticmethod
+        def hash(token):
+                return b64(hashlib.sha256(token.encode()).digest())
+
+        def resource_proof(self, path):
+                return self.proof('GET', path, ath=self.hash(self.access_token))
+
         def send(self, method, path, body=None, headers=None):
                 """One request as it is; the response is not read yet (streams). A nonce in it is kept."""
                 if not self.connection:
@@ -144,5 +151,5 @@ class Client:
 
         def get(self, path, token=None, **claims):
                 token = token or self.access_token
-                claims.setdefault('ath', b64(hashlib.sha256(token.encode()).digest()))
+                claims.setdefault('ath', self.hash(token))
                 return self.request('GET', path, headers={'Authorization': f'DPoP {token}'}, **claims)

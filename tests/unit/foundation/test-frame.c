@@ -305,6 +305,7 @@ static void gate_frames_are_exact(void **state) {
         uint32_t number;
         uint8_t spki[32] = {5}, got_spki[32];
         bool whole;
+        static const uint8_t large[FRAME_GATE_CHUNK_MAX + 1] = {0};
         size_t n, n_bytes;
 
         (void) state;
@@ -355,6 +356,11 @@ static void gate_frames_are_exact(void **state) {
         assert_int_equal(n_bytes, 3);
         assert_int_equal(frame_get_gate_chunk(&id, &bytes, &n_bytes, payload, 8), FRAME_E_FORMAT);
         assert_int_equal(frame_put_gate_chunk(&buffer, 7, (const uint8_t *) "", 0), FRAME_E_FORMAT);
+        assert_int_equal(frame_put_gate_chunk(&buffer, 7, large, sizeof(large)), FRAME_E_FORMAT);
+        assert_int_equal(frame_put_gate_chunk(&buffer, 7, large, sizeof(large) - 1), 0);
+        payload = only_frame(&buffer, FRAME_GATE_CHUNK, &n);
+        assert_int_equal(frame_get_gate_chunk(&id, &bytes, &n_bytes, payload, n), 0);
+        assert_int_equal(n_bytes, FRAME_GATE_CHUNK_MAX);
 
         assert_int_equal(frame_put_gate_end(&buffer, 7, true, "rows=3"), 0);
         payload = only_frame(&buffer, FRAME_GATE_END, &n);

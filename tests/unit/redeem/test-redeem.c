@@ -55,7 +55,7 @@ static void a_provider_gets_what_was_granted_and_nothing_else(void **state) {
         read_on(w, &got, SIZE_MAX);
         ok(text_append(&got.stream, "", 1));
         got.stream.n--;
-        assert_true(got.largest_chunk <= REDEEM_CHUNK_MAX);
+        assert_true(got.largest_chunk <= FRAME_GATE_CHUNK_MAX);
         assert_true(got.n_chunks > 5);
         check_end(&got, N_CGM + N_DAYS);
         assert_int_equal(strncmp(got.stream.bytes, "{\"slice\":{\"notice\":", 19), 0);
