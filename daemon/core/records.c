@@ -145,7 +145,6 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         ret->kind = kind;
         ret->local_ms = db_column_int(statement, 0);
         ret->import = (uint32_t) db_column_int(statement, 2);
-        ret->utc_ms = db_column_int(statement, 3);
         ret->value_milli = (int32_t) db_column_int(statement, 4);
         ret->unit = (uint8_t) (meta >> META_UNIT & 15);
         ret->decimals = (uint8_t) (meta >> META_DECIMALS & 15);
@@ -156,6 +155,8 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         ret->payload = db_column_blob(statement, 7, &ret->n_payload);
         if (records->zones && record_time_valid(ret->local_ms))
                 zones_place(records->zones, ret);
+        else
+                ret->utc_ms = db_column_int(statement, 3);
         return 0;
 }
 
@@ -567,14 +568,14 @@ static int read_kind(Records *records, Reading *reading, bool *ret_end) {
                 r = db_step(statement, &row);
                 if (r)
                         return r;
-                end = !row || db_column_int(statement, 0) >= reading->query->to_local_ms;
-                if (!end) {
+                if (row) {
                         r = records_read_row(records, statement, cursor->kind, &record);
                         if (r)
                                 return r;
                         next.local_ms = record.local_ms;
                         memcpy(next.identity, record.identity, sizeof(next.identity));
                 }
+                end = !row || next.local_ms >= reading->query->to_local_ms;
                 if (seen && state != GIVEN && (end || !records_places_equal(&next, &place))) {
                         r = give(reading, &place, state == WEIGHING ? records_versions_visible(&records->versions) : NULL);
                         if (r)
