@@ -23,7 +23,7 @@ KEY, READY, FAILED, REQUEST, MORE, CLOSED, RESET_DONE, STRANGERS = range(0x311, 
 TOKEN, SLICE, SUMMARY = 1, 2, 3
 HAS_FROM, HAS_TO, HAS_SINCE, HAS_CREDENTIAL, HAS_PROOF = 1, 2, 4, 8, 16
 OK, INVALID_REQUEST, INVALID_GRANT, INVALID_PROOF, USE_NONCE, INVALID_TOKEN, SCOPE, NOT_ENOUGH, UNAVAILABLE = range(9)
-PAYLOAD_MAX = 66 * 1024
+PAYLOAD_MAX = 130 * 1024
 
 
 def frame(type, payload=b'', n=None):
@@ -397,10 +397,10 @@ class Hostile(unittest.TestCase):
                         gate = self.gate()
                         them = self.victim(gate)
                         token = self.token(gate, them)
-                        flood = b''.join(request(1000 + i, SUMMARY, os.urandom(32), 'a.b.c') for i in range(150000)) if what == 'requests' else b''
+                        flood = b''.join(request(1000 + i, SUMMARY, os.urandom(32), 'a.b.c') for i in range(300000)) if what == 'requests' else b''
                         for _ in range(8 if what == 'chunks' else 0):
                                 self.assertEqual(gate.ask(SLICE, unb64(token), them.proof('GET', '/slice', ath=ath(token)))[0], STREAM)
-                                flood += u64(MORE, gate.number) * 200
+                                flood += u64(MORE, gate.number) * 400
                         before = self.rss_kib()
                         with contextlib.suppress(OSError):
                                 gate.send(flood)
