@@ -100,6 +100,12 @@ int cli_transport_failed(const Cli *cli, int r) {
         }
 }
 
+#define KEYS_LOST "The wallet can't be opened: both copies of its key file are gone or damaged. Nothing was touched. What to do: carewallet doctor"
+
+int cli_keys_lost(const Cli *cli) {
+        return cli_fail(cli, EXIT_REFUSED, KEYS_LOST);
+}
+
 int cli_reply_failed(const Cli *cli, const Reply *reply) {
         static const struct {
                 const char *error;
@@ -108,6 +114,7 @@ int cli_reply_failed(const Cli *cli, const Reply *reply) {
         } errors[] = {
                 {"Locked", EXIT_LOCKED, "The wallet is locked. Next: carewallet unlock"},
                 {"NotInitialized", EXIT_LOCKED, "There is no wallet yet. Next: carewallet init"},
+                {"KeysLost", EXIT_REFUSED, KEYS_LOST},
                 {"AlreadyInitialized", EXIT_REFUSED, "There is a wallet already; it was not touched. Next: carewallet unlock"},
                 {"StepUpRequired", EXIT_PASSPHRASE, "This needs your passphrase first, as more than 15 minutes have passed or this is another "
                                                     "terminal. Next: carewallet unlock (or give --passphrase-fd)"},

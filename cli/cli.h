@@ -79,6 +79,8 @@ int cli_fail(const Cli *cli, int code, const char *format, ...) printf_like(3, 4
 int cli_usage(const Cli *cli, const char *format, ...) printf_like(2, 3);
 /** cli_trouble() - something here failed unexpectedly; EXIT_INTERNAL */
 int cli_trouble(const Cli *cli, int r, const char *what);
+/** cli_keys_lost() - say so; EXIT_REFUSED */
+int cli_keys_lost(const Cli *cli);
 /** cli_reply_failed() - say an error reply; the exit code that belongs to it */
 int cli_reply_failed(const Cli *cli, const Reply *reply);
 /** cli_transport_failed() - say what a client_*() returned */

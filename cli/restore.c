@@ -12,7 +12,9 @@
 /* Of a state directory; the databases first, the slots, which make a wallet of them, last. */
 static const char *const databases[N_ARCHIVE_PARTS] = {[ARCHIVE_CONSENT] = "consent.db", [ARCHIVE_RECORDS] = "records.db"};
 static const char *const leftovers[] = {
-        "consent.db", "consent.db-wal", "consent.db-journal", "records.db", "records.db-wal", "records.db-journal", ARCHIVE_MANIFEST_NAME,
+        "consent.db", "consent.db-wal", "consent.db-journal", "consent.db.new", "consent.db.before",
+        "records.db", "records.db-wal", "records.db-journal", "records.db.new", "records.db.before",
+        "rotation", "cipher-4", ARCHIVE_MANIFEST_NAME,
 };
 
 typedef struct Unpacking {
@@ -42,6 +44,9 @@ static int unpack(Unpacking *unpacking, int file_fd, Archive *ret) {
         int r;
 
         remove_leftovers(unpacking->dir_fd);
+        r = slots_begin(unpacking->dir_fd);
+        if (r < 0)
+                return r;
         for (unsigned part = ARCHIVE_CONSENT; part < N_ARCHIVE_PARTS; part++) {
                 unpacking->fds[part] = openat(unpacking->dir_fd, databases[part], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
                 if (unpacking->fds[part] < 0)
@@ -108,14 +113,19 @@ int restore_unpack(int file_fd, const char *dir, Archive *ret) {
                 return RESTORE_E_BUSY;
         if (is_there(unpacking.dir_fd, "slots") || is_there(unpacking.dir_fd, "slots.bak"))
                 return RESTORE_E_OCCUPIED;
+        if (slots_are_lost(unpacking.dir_fd))
+                return RESTORE_E_LOST;
 
         r = unpack(&unpacking, file_fd, ret);
         if (r == 0)
                 r = give_to_owner(unpacking.dir_fd);
-        if (r != 0) {
+        if (r == 0)
+                slots_end(unpacking.dir_fd);
+        else {
                 (void) unlinkat(unpacking.dir_fd, "slots", 0); /* made a moment ago, by us */
                 (void) unlinkat(unpacking.dir_fd, "slots.bak", 0);
                 remove_leftovers(unpacking.dir_fd);
+                slots_end(unpacking.dir_fd);
                 if (is_new)
                         (void) rmdir(dir);
         }
@@ -147,6 +157,9 @@ int restore_failed(const Cli *cli, int r, const char *path, const char *dir) {
                 return cli_fail(cli, EXIT_REFUSED, "%s is damaged: it is not what carewallet wrote. Use another backup, or copy it again.", path);
         case RESTORE_E_OCCUPIED:
                 return cli_fail(cli, EXIT_REFUSED, "%s has a wallet, and it was not touched. Give an empty or new directory: --state-dir DIR.", dir);
+        case RESTORE_E_LOST:
+                return cli_fail(cli, EXIT_REFUSED, "%s has the databases of a wallet without its key file, and they were not touched: this backup's key file may still open them. "
+                                                   "Give an empty or new directory, --state-dir DIR, and see carewallet doctor.", dir);
         case RESTORE_E_BUSY:
                 return cli_fail(cli, EXIT_REFUSED, "A carewalletd uses %s. Stop it first: systemctl --user stop carewalletd.socket carewalletd.service", dir);
         default:

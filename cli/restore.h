@@ -9,6 +9,7 @@
 enum {
         RESTORE_E_OCCUPIED = 16, /* the directory has a wallet */
         RESTORE_E_BUSY,          /* a daemon uses it */
+        RESTORE_E_LOST,          /* it has a wallet without its key file */
 };
 
 /**

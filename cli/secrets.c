@@ -206,6 +206,8 @@ int cli_proof(Cli *cli, json_t *parameters, int *ret_fd) {
                 return r;
         if (!message_bool(cli->status, "initialized"))
                 return cli_fail(cli, EXIT_LOCKED, "There is no wallet yet. Next: carewallet init");
+        if (message_bool(cli->status, "keysLost"))
+                return cli_keys_lost(cli);
         r = recovery ? cli_recovery_fd(cli, recovery_fd, &fd) : cli_secret_fd(cli, "Passphrase as it is now: ", &fd);
         if (r != 0)
                 return r;

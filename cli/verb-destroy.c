@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "daemon/common/erase.h"
+#include "daemon/common/slots.h"
 
 enum {
         YES,
@@ -41,6 +42,16 @@ static int done(Cli *cli, const char *where, bool is_whole) {
         return EXIT_DONE;
 }
 
+/* Also what is left of one: its keys may be lost, or it was being destroyed. */
+static bool has_any(int dir_fd) {
+        static const char *const names[] = {"slots", "slots.bak", "consent.db", "records.db", SLOTS_UNFINISHED_NAME};
+
+        for (size_t i = 0; i < N_ELEMENTS(names); i++)
+                if (faccessat(dir_fd, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                        return true;
+        return false;
+}
+
 /* Who may write there can remove the files anyway: no passphrase is asked for. */
 static int destroy_files(Cli *cli) {
         cleanup(close_fdp) int fd = open(cli->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -51,7 +62,7 @@ static int destroy_files(Cli *cli) {
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return cli_fail(cli, EXIT_REFUSED, "A carewalletd uses %s. Leave --state-dir away and give the passphrase, or stop it first: systemctl --user stop "
                                                    "carewalletd.socket carewalletd.service", cli->state_dir);
-        if (faccessat(fd, "slots", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && faccessat(fd, "slots.bak", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        if (!has_any(fd))
                 return cli_fail(cli, EXIT_REFUSED, "There is no wallet in %s.", cli->state_dir);
         r = confirm(cli, cli->state_dir);
         if (r != 0)

@@ -157,6 +157,15 @@ static void look_at_wallet(Findings *findings, const json_t *status, int64_t n_c
                 found(findings, FINDING_GOOD, "wallet", "carewallet init", "there is none yet");
                 return;
         }
+        if (message_bool(status, "keysLost")) {
+                char next[1024];
+
+                (void) snprintf(next, sizeof(next), "Change nothing in %.300s. A backup has a copy of the key file: carewallet restore FILE --state-dir NEW, stop carewalletd, copy slots and "
+                                "slots.bak from NEW, start it, carewallet unlock --insist. (After a key rotate since that backup they don't fit: then restore it whole, elsewhere.)",
+                                message_text(status, "stateDir", "the state directory"));
+                found(findings, FINDING_BAD, "keys", next, "both copies of the key file (slots, slots.bak) are damaged or gone: the wallet can't be opened");
+                return;
+        }
         if (n_copies == 2)
                 found(findings, FINDING_GOOD, "keys", NULL, "both copies of the key file are whole and agree");
         else if (n_copies == 1)
@@ -281,7 +290,7 @@ static int run(Cli *cli) {
                 look_at_process(&findings, message_int(reply.parameters, "pid", 0));
                 look_at_space(&findings, message_int(reply.parameters, "free", 0));
                 look_at_wallet(&findings, cli->status, message_int(reply.parameters, "slotCopies", 0));
-                if (message_bool(cli->status, "initialized"))
+                if (message_bool(cli->status, "initialized") && !message_bool(cli->status, "keysLost"))
                         look_at_contents(cli, &findings);
                 if (findings.worst == FINDING_BAD)
                         code = EXIT_REFUSED;

@@ -84,6 +84,8 @@ static int run(Cli *cli) {
         r = cli_look(cli, false);
         if (r != 0)
                 return r;
+        if (message_bool(cli->status, "keysLost"))
+                return cli_keys_lost(cli);
         if (message_bool(cli->status, "initialized"))
                 return cli_fail(cli, EXIT_REFUSED, "There is a wallet already; it was not touched. Next: carewallet unlock");
 

@@ -18,7 +18,7 @@ static void print_wallet(const Cli *cli) {
         const char *timezone = message_text(status, "timezone", NULL);
         bool is_made = message_bool(status, "initialized"), is_open = is_made && !message_bool(status, "locked");
 
-        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : "locked",
+        output_row(stdout, "Wallet", "%s%s%s%s%s%s%s%s%s%s", cli->wallet ? cli->wallet : "", cli->wallet ? ", " : "", paint(stdout, is_open ? PAINT_GOOD : PAINT_BOLD), !is_made ? "none yet" : is_open ? "open" : message_bool(status, "keysLost") ? "can't be opened: both copies of its key file are gone or damaged" : "locked",
                    unpaint(stdout), after_s > 0 ? " (locks itself when not used for " : "", after_s > 0 ? output_duration(duration, after_s) : "",
                    after_s > 0 ? ")" : "", timezone ? ", devices' time zone " : "", timezone ? timezone : "");
 }
@@ -132,6 +132,8 @@ static const char *next_step(const json_t *status) {
 
         if (!message_bool(status, "initialized"))
                 return "carewallet init";
+        if (message_bool(status, "keysLost"))
+                return "carewallet doctor";
         if (message_bool(status, "locked"))
                 return "carewallet unlock";
         if (records && n == 0)

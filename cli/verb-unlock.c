@@ -27,6 +27,8 @@ static int run(Cli *cli) {
                 return r;
         if (!message_bool(cli->status, "initialized"))
                 return cli_fail(cli, EXIT_LOCKED, "There is no wallet yet. Next: carewallet init");
+        if (message_bool(cli->status, "keysLost"))
+                return cli_keys_lost(cli);
 
         for (unsigned try = 1;; try++) {
                 cleanup(close_fdp) int fd = -1;

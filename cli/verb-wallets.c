@@ -19,6 +19,8 @@ static const char *state_of(const Place *place) {
                 return "not answering";
         if (!message_bool(reply.parameters, "initialized"))
                 return "none yet";
+        if (message_bool(reply.parameters, "keysLost"))
+                return "keys lost";
         return message_bool(reply.parameters, "locked") ? "locked" : "open";
 }
 

@@ -7,6 +7,8 @@
 #include <sodium.h>
 #include <sys/stat.h>
 
+#include "slots.h"
+
 static int sync_dir(int dir_fd) {
         cleanup(close_fdp) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* @dir_fd may be O_PATH */
 
@@ -39,7 +41,7 @@ static int overwrite(int dir_fd, const char *name) {
 /* Files of these names, or that begin so: an interrupted write of ours. */
 static bool is_ours(const char *name, bool slots) {
         static const char *const of_slots[] = { "slots", "slots.bak", "rotation", NULL }, *const begin_of_slots[] = { ".slots-", ".rotation-", NULL };
-        static const char *const of_rest[] = { "restored", NULL }, *const begin_of_rest[] = { "consent.db", "records.db", ".restore-", NULL };
+        static const char *const of_rest[] = { "restored", "cipher-4", NULL }, *const begin_of_rest[] = { "consent.db", "records.db", ".restore-", NULL };
         const char *const *names = slots ? of_slots : of_rest, *const *begins = slots ? begin_of_slots : begin_of_rest;
 
         for (; *names; names++)
@@ -77,7 +79,11 @@ static int erase(int dir_fd, bool slots, bool all) {
 }
 
 int erase_slots(int state_dir_fd) {
-        return erase(state_dir_fd, true, false);
+        int marked = slots_begin(state_dir_fd), r = erase(state_dir_fd, true, false);
+
+        if (marked < 0 && r == 0) /* a full disk has room now */
+                marked = slots_begin(state_dir_fd);
+        return r;
 }
 
 int erase_files(int state_dir_fd) {
@@ -88,5 +94,7 @@ int erase_files(int state_dir_fd) {
                 r = erase(spool, false, true);
         if (r == 0)
                 r = erase(state_dir_fd, false, false);
+        if (r == 0)
+                slots_end(state_dir_fd);
         return r;
 }

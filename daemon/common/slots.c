@@ -8,6 +8,7 @@
 #include "keys.h"
 #include "text.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 
 enum {
@@ -405,4 +406,25 @@ int slots_read_public_key(int state_dir_fd, uint8_t ret_public_key[static 32], u
         memcpy(ret_public_key, slots.spool_public_key, sizeof(slots.spool_public_key));
         memcpy(ret_wallet_id, slots.wallet_id, sizeof(slots.wallet_id));
         return 0;
+}
+
+/* --- while a wallet is being made --- */
+
+int slots_begin(int state_dir_fd) {
+        uint8_t version[4];
+
+        put_le32(version, VERSION);
+        return io_write_file(state_dir_fd, ".slots-", SLOTS_UNFINISHED_NAME, version, sizeof(version));
+}
+
+void slots_end(int state_dir_fd) {
+        (void) unlinkat(state_dir_fd, SLOTS_UNFINISHED_NAME, 0);
+}
+
+static bool is_there(int dir_fd, const char *name) {
+        return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool slots_are_lost(int state_dir_fd) {
+        return !is_there(state_dir_fd, SLOTS_UNFINISHED_NAME) && (is_there(state_dir_fd, "consent.db") || is_there(state_dir_fd, "records.db"));
 }

@@ -122,5 +122,18 @@ must_check int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_M
  */
 must_check int slots_store(Slots *slots, int state_dir_fd, const Secret *root);
 
+/*
+ * Init and restore write the slot file last, and destroy erases it first. While it is not there, a file says that the databases are
+ * nobody's: without that file they are a wallet's whose keys are lost, and a copy of its slot file, as in a backup, would open them.
+ */
+#define SLOTS_UNFINISHED_NAME "unfinished"
+
+/** slots_begin() - leave that file, durably; negative errno */
+must_check int slots_begin(int state_dir_fd);
+/** slots_end() - and take it away */
+void slots_end(int state_dir_fd);
+/** slots_are_lost() - where there is no slot file: whether there should be one */
+bool slots_are_lost(int state_dir_fd);
+
 /** slots_read_public_key() - for spool_add() without a core; as slots_load() */
 must_check int slots_read_public_key(int state_dir_fd, uint8_t ret_public_key[static 32], uint8_t ret_wallet_id[static 16]);

@@ -47,6 +47,7 @@ static void initialized(Initializing *init) {
                 return;
         }
         manager->has_slots = true;
+        slots_end(manager->config.state_dir_fd);
         if (r == 0)
                 r = manager_opened(manager, &n_applied, unknown);
         json_decref(unknown);
@@ -125,6 +126,11 @@ static void on_recovery_key(KeyJob *job) {
                 return;
         }
         remove_leftovers(manager->config.state_dir_fd);
+        r = slots_begin(manager->config.state_dir_fd);
+        if (r < 0) {
+                keyjob_refuse(job, "The disk is full or cannot be written. Make room and try again.");
+                return;
+        }
         r = wallet_open(&init->wallet, manager->config.state_dir, job->root, init->zone);
         if (r > 0 && wallet_reason(r)) {
                 keyjob_refuse(job, wallet_reason(r));
@@ -190,6 +196,8 @@ int method_init(Call *call, void *userdata) {
 
         if (manager->has_slots)
                 return call_error(call, "org.carewallet.AlreadyInitialized", NULL);
+        if (manager->has_lost_slots)
+                return call_error(call, manager_why_closed(manager), NULL);
         if (!zone)
                 zone = manager->config.system_zone;
         if (!clock_zone_valid(zone))

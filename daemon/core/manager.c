@@ -130,6 +130,10 @@ static int on_cleaning(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+const char *manager_why_closed(const Manager *manager) {
+        return manager->has_slots ? "org.carewallet.Locked" : manager->has_lost_slots ? "org.carewallet.KeysLost" : "org.carewallet.NotInitialized";
+}
+
 bool manager_is_storing(const Manager *manager) {
         return manager->importer || manager->undoing || manager->forgetting || manager->n_everything > 0;
 }
@@ -340,13 +344,15 @@ int manager_new(Manager **ret, const ManagerConfig *config) {
                 return r < 0 ? r : -EBADMSG;
         }
         r = slots_load(&manager->slots, config->state_dir_fd);
-        if (r > 0) {
-                fputs("carewalletd: the slot file is damaged, both copies: restore a backup\n", stderr);
-                return -EBADMSG;
-        }
         if (r < 0 && r != -ENOENT)
                 return r;
         manager->has_slots = r == 0;
+        if (manager->has_slots)
+                slots_end(config->state_dir_fd);
+        else if (r > 0 || slots_are_lost(config->state_dir_fd)) {
+                manager->has_lost_slots = true;
+                (void) fprintf(stderr, "carewalletd: both copies of the key file are %s, and the wallet can't be opened: carewallet doctor says what to do\n", r > 0 ? "damaged" : "gone");
+        }
 
         (void) sigemptyset(&signals);
         (void) sigaddset(&signals, SIGTERM);

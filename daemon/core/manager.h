@@ -38,6 +38,7 @@ typedef struct Manager {
         Server *server;
         Guard guard;
         bool has_slots;
+        bool has_lost_slots; /* there is a wallet, and no slot file to open it with */
         Slots slots;
         Wallet *wallet; /* NULL: locked */
         Autolock *autolock; /* NULL while locked */
@@ -122,6 +123,9 @@ json_t *provider_json(const ConsentProvider *provider);
 void unlock_at_start(Manager *manager);
 
 extern const Method methods[];
+/** manager_why_closed() - the error for whoever needs an open wallet where none is */
+const char *manager_why_closed(const Manager *manager);
+
 const char *methods_guard(const Call *call, void *userdata);
 
 /* Handlers, by file. */

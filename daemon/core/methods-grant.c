@@ -436,7 +436,7 @@ static int spool(Manager *manager, Call *call, const char *provider, const char 
 
         (void) reason;
         if (!manager->has_slots)
-                return call_error(call, "org.carewallet.NotInitialized", NULL);
+                return call_error(call, manager_why_closed(manager), NULL);
         if (provider && !name_valid(provider))
                 return not_found(call, "provider", provider);
         if (provider)

@@ -93,7 +93,7 @@ int method_step_up(Call *call, void *userdata) {
         Manager *manager = userdata;
 
         if (!manager->wallet)
-                return call_error(call, manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized", NULL);
+                return call_error(call, manager_why_closed(manager), NULL);
         return start(manager, call, begin_step_up);
 }
 

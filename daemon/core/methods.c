@@ -18,7 +18,7 @@ const Method methods[] = {
         { "Status", METHOD_OPEN, "since: ?int",
           "version: string, initialized: bool, locked: bool, stateDir: string, walletId: ?string, timezone: ?string, records: ?object, firstDay: ?string, "
           "lastDay: ?string, grants: ?int, gate: ?object, memoryLocked: bool, landlock: int, altered: ?int, checkpoint: ?string, revocationKey: ?string, waiting: int, clockBehind: ?bool, codesLeft: ?int, "
-          "autoLockS: ?int, suspended: ?int, unstored: ?int, epochBy: ?string, since: ?object",
+          "autoLockS: ?int, suspended: ?int, unstored: ?int, keysLost: ?bool, epochBy: ?string, since: ?object",
           "What is known without keys, and more when unlocked", method_status },
         { "Init", METHOD_OPEN, "passphraseFd: int, timezone: ?string", "recoveryFd: int, walletId: string, timezone: string",
           "Make a new wallet; the recovery code comes as a sealed memfd", method_init },
@@ -93,7 +93,7 @@ const char *methods_guard(const Call *call, void *userdata) {
         if (call->method->class == METHOD_OPEN)
                 return NULL;
         if (!manager->wallet)
-                return manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized";
+                return manager_why_closed(manager);
         if (call->method->class != METHOD_PROVING && !guard_permits(&manager->guard, &call->peer, now_ms))
                 return "org.carewallet.StepUpRequired";
         /* A dry run lets nothing out; the recovery code counts as a code. */
@@ -219,7 +219,7 @@ int method_status(Call *call, void *userdata) {
 
         if (since < -1)
                 return call_invalid(call, "since");
-        status = json_pack("{s:s, s:b, s:b, s:s, s:b, s:i}", "version", CAREWALLET_VERSION, "initialized", manager->has_slots, "locked", manager->wallet == NULL, "stateDir",
+        status = json_pack("{s:s, s:b, s:b, s:s, s:b, s:i}", "version", CAREWALLET_VERSION, "initialized", manager->has_slots || manager->has_lost_slots, "locked", manager->wallet == NULL, "stateDir",
                            manager->config.state_dir, "memoryLocked", secret_can_lock(), "landlock", manager->config.landlock_abi);
         if (!status)
                 return -ENOMEM;
@@ -231,6 +231,8 @@ int method_status(Call *call, void *userdata) {
                 (void) b64url_encode(text, sizeof(text), manager->slots.spool_public_key, sizeof(manager->slots.spool_public_key));
                 (void) json_object_set_new(status, "revocationKey", json_string(text));
         }
+        if (manager->has_lost_slots)
+                (void) json_object_set_new(status, "keysLost", json_true());
         (void) json_object_set_new(status, "waiting", json_integer((json_int_t) n_waiting));
         if (manager->wallet)
                 add_open_state(manager, status);

@@ -153,7 +153,7 @@ int method_pull_automatic(Call *call, void *userdata) {
         int r;
 
         if (!manager->wallet)
-                return call_error(call, manager->has_slots ? "org.carewallet.Locked" : "org.carewallet.NotInitialized", NULL);
+                return call_error(call, manager_why_closed(manager), NULL);
         if (is_busy(manager))
                 return busy(call);
         r = kept_serial(manager->wallet, SETTING_AUTOMATIC, request.serial);

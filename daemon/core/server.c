@@ -362,6 +362,7 @@ static const char service_description[] =
 static const char carewallet_errors[] =
         "error Locked ()\n"
         "error NotInitialized ()\n"
+        "error KeysLost ()\n"
         "error AlreadyInitialized ()\n"
         "error StepUpRequired ()\n"
         "error WrongPassphrase (retryAfterMs: int)\n"

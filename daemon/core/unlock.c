@@ -279,6 +279,6 @@ int method_unlock(Call *call, void *userdata) {
         Manager *manager = userdata;
 
         if (!manager->has_slots)
-                return call_error(call, "org.carewallet.NotInitialized", NULL);
+                return call_error(call, manager_why_closed(manager), NULL);
         return keyjob_start(manager, call, sizeof(Unlocking), begin_unlock, done) ? 0 : -ENOMEM;
 }

@@ -173,9 +173,10 @@ class Keys(unittest.TestCase):
                         for name in 'slots', 'slots.bak':
                                 with open(os.path.join(w.state, name), 'wb') as f:
                                         f.write(bad)
-                        with self.subTest((at, value)), self.assertRaisesRegex(AssertionError, 'damaged'):
+                        with self.subTest((at, value)):
                                 w.start()
-                        w.process = None
+                                self.assertIn('doctor', w.unlock(code=REFUSED).err)
+                                w.stop()
                 for value in 64,:  # at the limit it is tried, and is not this wallet's
                         bad = bytearray(good)
                         struct.pack_into('<I', bad, 76, value)
