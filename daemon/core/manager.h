@@ -46,6 +46,8 @@ typedef struct Manager {
         sd_event_source *keyjob_turn;
         Initializing *initializing;
         Totp totp_new; /* of a phone that is being enrolled */
+        uint64_t totp_new_connection; /* whose it is */
+        unsigned totp_new_tries; /* that are left */
         Importer *importer;
         Undoing *undoing;
         Forgetting *forgetting;

@@ -6,6 +6,10 @@
 
 #include <sodium.h>
 
+enum {
+        CONFIRM_TRIES = 10, /* then it begins anew: nobody enrols a phone by guessing */
+};
+
 typedef struct CodeJob {
         KeyJob job;
         int code_fd;
@@ -114,6 +118,8 @@ static void enrol_proven(KeyJob *job) {
         }
         totp_done(&manager->totp_new);
         manager->totp_new = totp;
+        manager->totp_new_connection = job->call->peer.connection;
+        manager->totp_new_tries = CONFIRM_TRIES;
         (void) b64url_encode(id, sizeof(id), manager->slots.wallet_id, sizeof(manager->slots.wallet_id));
         r = totp_uri(&totp, id, &uri);
         if (r == 0)
@@ -162,6 +168,8 @@ static void confirm_hashed(KeyJob *job) {
         Totp totp = manager->totp_new;
 
         if (totp_take(&totp, secret_data(job->made.kek), now_s(manager), true, NULL) != 0) {
+                if (--manager->totp_new_tries == 0)
+                        totp_done(&manager->totp_new);
                 wrong(job, 0);
                 return;
         }
@@ -170,7 +178,7 @@ static void confirm_hashed(KeyJob *job) {
 }
 
 static void begin_confirm(KeyJob *job) {
-        if (!job->manager->totp_new.secret) {
+        if (!job->manager->totp_new.secret || job->manager->totp_new_connection != job->call->peer.connection) {
                 keyjob_refuse(job, "No phone is being enrolled. Begin with: carewallet totp enrol");
                 return;
         }

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
-from phone import enrol
+from phone import Phone, enrol
 from varlink import Varlink, secret
 from wallet import CLI, PASSPHRASE, PASSPHRASE_NEEDED, REFUSED, Wallet, generate, run
 
@@ -115,6 +115,18 @@ class Totp(unittest.TestCase):
                 w.provider('clinic')
                 with Varlink(w.socket) as v:
                         self.assertIn('No phone', v.call('StepUp', {'codeFd': 0}, [secret('123456')])['parameters']['reason'])
+
+        def test_a_phone_is_enrolled_by_who_began_and_not_by_guessing(self):
+                w = self.w
+                with Varlink(w.socket) as v, Varlink(w.socket) as other:
+                        v.call('Unlock', {'secretFd': 0}, [secret(PASSPHRASE)])
+                        v.call('EnrolTotp', {'secretFd': 0}, [secret(PASSPHRASE)])
+                        phone = Phone(re.search('secret=([A-Z2-7]+)', os.pread(v.fds[-1], 4096, 0).decode()).group(1))
+                        self.assertIn('Begin', other.call('ConfirmTotp', {'codeFd': 0}, [secret(phone.code())])['parameters']['reason'])
+                        for _ in range(10):
+                                self.assertEqual(v.call('ConfirmTotp', {'codeFd': 0}, [secret(phone.wrong())])['error'], 'org.carewallet.WrongCode')
+                        self.assertIn('Begin', v.call('ConfirmTotp', {'codeFd': 0}, [secret(phone.code())])['parameters']['reason'])
+                self.assertNotIn('codes_left', w.json('status'))
 
         def test_a_change_of_keys_needs_passphrase_and_code(self):
                 w = self.w
