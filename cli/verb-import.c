@@ -52,13 +52,15 @@ static const char *open_file(const char *path, int *ret_fd) {
 
 static void print_kinds(const json_t *by_kind) {
         static const struct {
-                const char *name, *words;
-        } counts[] = {{"inserted", "new"}, {"duplicates", "known already"}, {"superseded", "replaced"}, {"merged", "further rows in them"}, {"quarantined", "implausible"}};
+                const char *name, *one, *many;
+        } counts[] = {
+                {"inserted", "new", "new"}, {"duplicates", "known already", "known already"}, {"superseded", "replaced", "replaced"},
+                {"merged", "further row in them", "further rows in them"}, {"quarantined", "implausible", "implausible"},
+        };
         const char *kind;
         json_t *value;
 
         json_object_foreach ((json_t *) (uintptr_t) by_kind, kind, value) {
-                char number[OUTPUT_NUMBER_SIZE];
                 bool any = false;
 
                 for (size_t i = 0; i < N_ELEMENTS(counts); i++) {
@@ -68,7 +70,8 @@ static void print_kinds(const json_t *by_kind) {
                                 continue;
                         if (!any)
                                 printf("  %-14s", output_kind(kind));
-                        printf("%s%s %s", any ? ", " : "", output_number(number, n), counts[i].words);
+                        fputs(any ? ", " : "", stdout);
+                        output_count(stdout, n, counts[i].one, counts[i].many);
                         any = true;
                 }
                 if (any)
@@ -123,7 +126,7 @@ static void print_doubts(const json_t *report) {
                 printf("  clock set at %s%s%s\n", message_text(change, "at", "?"), message_text(change, "to", NULL) ? " to " : "", message_text(change, "to", ""));
         }
         if (n_changes > CLOCK_CHANGES_SHOWN)
-                output_say(stdout, 2, "clock set %s times more", output_number(number, n_changes - CLOCK_CHANGES_SHOWN));
+                output_say(stdout, 2, "clock set %s more time%s", output_number(number, n_changes - CLOCK_CHANGES_SHOWN), n_changes == CLOCK_CHANGES_SHOWN + 1 ? "" : "s");
 }
 
 void cli_print_report(const json_t *report, const char *path, int64_t id) {
