@@ -114,8 +114,8 @@ def compare_records(check, expected, found):
                 check.that(False, 'no row of the file says', sorted(key, key=str))
 
 
-def compare_report(check, expected, report):
-        """What imports show says, per kind: to zero."""
+def compare_report(check, expected, report, found):
+        """What imports show says, per kind: to zero; and of days, devices and clocks."""
         own, rows = collections.Counter(), collections.Counter()
         for record in expected.records:
                 own[record.kind] += 1
@@ -132,8 +132,16 @@ def compare_report(check, expected, report):
         check.that(report['rows'] == len(expected.rows) == rows['all'] + report['rejected_count'], 'the sum of rows', report['rows'], rows)
         for name in ('inserted', 'merged', 'extra', 'duplicates', 'superseded', 'quarantined'):
                 check.that(report[name] == sum(by.get(name, 0) for by in report['by_kind'].values()), 'the sum of', name)
-        devices = {(d['model'], d['serial'], d['section']) for d in report['devices']}
-        check.that({d[:2] for d in devices} == {record.device for record in expected.records}, 'devices', devices)
+        days = [record.local.date().isoformat() for record in expected.records if not expected.clock.is_unset(record.local)] or [None]
+        devices = {(device['model'], device['serial']) for device in report['devices']}
+        settings = collections.Counter((change['at'], change.get('to')) for change in report['clock_changes'])
+        wanted = collections.Counter((record.local.isoformat(), record.event.fields.get('new_time')) for record in expected.records
+                                     if record.event.fields.get('type') == 'clock_change')
+        clocks = collections.Counter(clock for times in found.values() for _, clock in times if clock)
+        check.that((report.get('first_day'), report.get('last_day')) == (min(days), max(days)), 'days', report, 'not', min(days), max(days))
+        check.that(devices == {record.device for record in expected.records}, 'devices', devices)
+        check.that(settings == wanted and report['clock_changes_count'] == sum(wanted.values()), 'clock changes', settings, 'must be', wanted)
+        check.that(report['clocks'] == clocks and report['timezone'] == ZONES[check.name], 'clocks', report['clocks'], 'of the records', clocks)
 
 
 def compare_rejected(check, expected, rejected, pinned, path):
@@ -197,7 +205,7 @@ def reconcile(w, name, path, everything):
         number = w.json('imports')[-1]['id']
         report = w.json('imports', 'show', number)['report']
         found = exported(w)
-        compare_report(check, expected, report)
+        compare_report(check, expected, report, found)
         compare_rejected(check, expected, report['rejected'], REJECTED.get(name, {}), path)
         compare_records(check, expected, found)
         compare_order(check, expected, found)
