@@ -21,6 +21,7 @@ typedef struct Reading {
         uint64_t n_bad;
         uint64_t n_changes;
         uint64_t n_rows, n_days;
+        uint64_t hash;    /* of the days in their order */
 } Reading;
 
 static void reading_add(Reading *reading, unsigned day_first, Cell date) {
@@ -36,13 +37,20 @@ static void reading_add(Reading *reading, unsigned day_first, Cell date) {
         reading->n_changes += gap != 0;
         reading->n_days += gap != 0 || !reading->is_begun;
         reading->n_rows++;
+        reading->hash = (reading->hash ^ (uint32_t) day) * UINT64_C(1099511628211); /* FNV-1a */
         if (gap > 1)
                 reading->n_odd += (uint64_t) (gap < GAP_MAX ? gap : GAP_MAX) - 1;
         reading->day = day;
         reading->is_begun = true;
 }
 
-int dates_decide(Scanner *scanner, unsigned shapes, unsigned *ret_day_first) {
+/* 1/1, 2/2 and the like alone */
+static bool same_days(const Reading *a, const Reading *b) {
+        return a->n_bad == b->n_bad && a->hash == b->hash;
+}
+
+int dates_decide(Scanner *scanner, unsigned shapes, bool is_printed, unsigned *ret_day_first) {
+        static const unsigned slash = DATE_SHAPE_BIT(DATE_SLASH);
         Reading readings[N_READINGS] = { 0 };
         unsigned best = 0, next = N_READINGS;
         ScanItem item;
@@ -64,18 +72,22 @@ int dates_decide(Scanner *scanner, unsigned shapes, unsigned *ret_day_first) {
                                 reading_add(&readings[i], i, scanner->row.cells[scanner->columns.at[COLUMN_DATE]]);
         } while (item != SCAN_END);
 
+        if (is_printed && (readings[0].n_bad == 0) != (readings[slash].n_bad == 0)) {
+                *ret_day_first = readings[0].n_bad == 0 ? 0 : slash;
+                return 0;
+        }
         for (unsigned i = 1; i != N_READINGS; i++)
                 if ((i & ~shapes) == 0 && readings[i].n_odd < readings[best].n_odd)
                         best = i;
         for (unsigned i = 0; i != N_READINGS; i++)
-                if ((i & ~shapes) == 0 && i != best && (next == N_READINGS || readings[i].n_odd < readings[next].n_odd))
+                if ((i & ~shapes) == 0 && !same_days(&readings[i], &readings[best]) && (next == N_READINGS || readings[i].n_odd < readings[next].n_odd))
                         next = i;
 
         /* dates that only one reading allows need no neighbours */
-        if (readings[next].n_bad <= readings[best].n_bad &&
+        if (next != N_READINGS && readings[next].n_bad <= readings[best].n_bad &&
             (readings[best].n_changes < CHANGES_MIN || readings[best].n_rows < readings[best].n_days * ROWS_A_DAY))
                 return DATES_E_UNDECIDED;
-        if (readings[next].n_odd <= readings[best].n_odd * DECISIVE_TIMES + DECISIVE)
+        if (next != N_READINGS && readings[next].n_odd <= readings[best].n_odd * DECISIVE_TIMES + DECISIVE)
                 return DATES_E_UNDECIDED;
 
         *ret_day_first = best;

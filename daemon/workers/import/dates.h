@@ -16,8 +16,9 @@ enum {
 /**
  * dates_decide() - read the whole file once for its dates alone
  * @shapes:        DATE_SHAPE_BIT()s that it has
+ * @is_printed:    they are as CareLink wrote them, all in one way: where one order alone makes dates of all, that is it
  * @ret_day_first: of the shapes, those in which the day comes first
  *
  * Return: 0; DATES_E_UNDECIDED; -EBADMSG when the file can't be scanned (any more); negative errno.
  */
-must_check int dates_decide(Scanner *scanner, unsigned shapes, unsigned *ret_day_first);
+must_check int dates_decide(Scanner *scanner, unsigned shapes, bool is_printed, unsigned *ret_day_first);

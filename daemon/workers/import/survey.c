@@ -440,12 +440,14 @@ static int check_whole(Survey *survey, const Scanner *scanner, ScanItem item, ch
         return 0;
 }
 
-/* "DEVICE DATA (7097 records)" in a legacy preamble */
-static void read_promise(Survey *survey, const char *line, size_t n_line) {
-        static const char head[] = "DEVICE DATA (";
-        size_t at = sizeof(head) - 1;
+/* "DEVICE DATA (7097 records)" and "Data Exported on,10/21/12 8:51 PM" in a legacy preamble */
+static void read_preamble(Survey *survey, const char *line, size_t n_line) {
+        static const char rows[] = "DEVICE DATA (", exported[] = "Data Exported on,";
+        size_t at = sizeof(rows) - 1;
 
-        if (n_line <= at || memcmp(line, head, at) != 0)
+        if (n_line > sizeof(exported) + 2 && memcmp(line, exported, sizeof(exported) - 1) == 0)
+                survey->has_half_days = memmem(line + n_line - 3, 3, " AM", 3) || memmem(line + n_line - 3, 3, " PM", 3);
+        if (n_line <= at || memcmp(line, rows, at) != 0)
                 return;
         for (survey->n_promised = 0; at < n_line && line[at] >= '0' && line[at] <= '9' && survey->n_promised < UINT32_MAX / 16; at++)
                 survey->n_promised = survey->n_promised * 10 + (uint32_t) (line[at] - '0');
@@ -495,7 +497,7 @@ static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, in
                 if (item != SCAN_END)
                         check_text(survey, scanner);
                 if (item == SCAN_PREAMBLE)
-                        read_promise(survey, scanner->line, scanner->n_line);
+                        read_preamble(survey, scanner->line, scanner->n_line);
                 if (item == SCAN_HEADER) {
                         r = check_header(survey, scanner, unit_override, ret_refusal);
                         if (r)
@@ -517,21 +519,35 @@ static int read_all(Survey *survey, Scanner *scanner, unsigned unit_override, in
         return 0;
 }
 
-/* Month and day: known where CareLink writes the dates itself, else found out or refused. */
+/* M/D/YY is how v1.0.1 writes them for an account in the USA: glucose in mg/dL, and hours from 1 to 12. */
+static bool is_american(const Survey *survey, const Scanner *scanner) {
+        bool is = scanner->is_legacy && scanner->delimiter == ',' && survey->has_half_days && !survey->has_long_dates;
+
+        for (unsigned i = 0; i != survey->n_units; i++)
+                is &= survey->units[i].unit == RECORD_UNIT_MG_DL;
+        return is;
+}
+
+/* Month and day: known where CareLink writes the year in front, else found out or refused. */
 static int decide_dates(const Survey *survey, Scanner *scanner, char *ret_refusal) {
         int r;
 
         if ((survey->shapes & ~DATE_SHAPE_BIT(DATE_YEAR_FIRST)) == 0)
                 return 0;
 
-        r = dates_decide(scanner, survey->shapes, &scanner->day_first);
-        if (r == DATES_E_UNDECIDED && scanner->is_legacy && scanner->delimiter == ',' && !survey->has_long_dates)
-                return 0; /* M/D/YY is how v1.0.1 writes them */
+        r = dates_decide(scanner, survey->shapes, scanner->is_legacy && !survey->has_long_dates, &scanner->day_first);
+        if (r == DATES_E_UNDECIDED && is_american(survey, scanner))
+                return 0;
+        if (r == DATES_E_UNDECIDED && scanner->is_legacy) {
+                (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
+                                "Day and month can't be told apart with certainty in the dates of this file. Nothing was imported. "
+                                "Export more days at once, some of them behind the 12th of a month, and don't open the file before the import.");
+                return SURVEY_E_REFUSED;
+        }
         if (r == DATES_E_UNDECIDED) {
                 (void) snprintf(ret_refusal, IMPORT_REFUSAL_MAX,
-                                "The dates are not written as CareLink writes them (%s), and day and month can't be told apart with certainty. "
-                                "A spreadsheet program has probably changed the file. Export it again and don't open it before the import.",
-                                scanner->is_legacy ? "M/D/YY" : "YYYY/MM/DD");
+                                "The dates are not written as CareLink writes them (YYYY/MM/DD), and day and month can't be told apart with certainty. "
+                                "A spreadsheet program has probably changed the file. Export it again and don't open it before the import.");
                 return SURVEY_E_REFUSED;
         }
         return r;

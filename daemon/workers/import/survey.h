@@ -71,6 +71,7 @@ typedef struct Survey {
         char dates_bad[32];
         unsigned shapes;        /* DATE_SHAPE_BIT()s of the dates */
         bool has_long_dates;    /* any but M/D/YY: not the legacy form's own */
+        bool has_half_days;     /* a legacy preamble says when it was made with AM or PM */
         uint32_t n_minutes, minutes_line; /* times without seconds; the first */
         uint32_t n_foreign, n_utf8; /* lines with bytes that are not UTF-8; with letters beyond ASCII that are */
         uint32_t decimals_line[2]; /* first row with a comma, with a point; 0: none */

@@ -218,7 +218,7 @@ static void a_file_that_did_not_arrive_whole_is_refused(void **state) {
 }
 
 #define LEGACY_HEAD "Index,Date,Time,BG Reading (mg/dL),Raw-Type,Raw-Values,Raw-Device Type\n"
-#define LEGACY_ROW(n) #n ",3/6/15,08:0" #n ":00,134,BGReceived,AMOUNT=134,Paradigm 522"
+#define LEGACY_ROW(n) #n ",3/16/15,08:0" #n ":00,134,BGReceived,AMOUNT=134,Paradigm 522"
 
 static void legacy(const char *text, const char *because) {
         Imported i;
@@ -459,24 +459,43 @@ static void dates_that_could_be_either_are_refused(void **state) {
         REFUSED(HEAD "0;25/12/2018;10:00:00;;120;;;;;\n1;02/03/2018;09:55:00;;120;;;;;\n", "can't be told apart");
 }
 
-/* M/D/YY is the legacy form's own, and no other is. */
-static void only_a_legacy_date_as_it_was_printed_has_its_month_first(void **state) {
-        static const char *const dates[] = { "4/11/15", "11/04/2015", "4/11/2015", "04/11/15", "4/01/15" };
+/* M/D/YY is what the form has for an account in the USA, and no other: the file says of which country it is, or its days do. */
+static void a_legacy_date_has_its_month_first_where_the_file_says_so(void **state) {
+        static const struct {
+                const char *exported, *date, *next, *unit;
+                int32_t day; /* 0: could be either */
+        } files[] = {
+                { "4/11/15 8:21 PM", "4/11/15", "4/12/15", "mg/dL", 16536 }, /* 2015-04-11 */
+                { "4/11/15 8:21 AM", "4/11/15", "4/12/15", "mg/dL", 16536 },
+                { "4/11/15 20:21", "4/11/15", "4/12/15", "mg/dL", 0 },
+                { "4/11/15 8:21 PM", "4/11/15", "4/12/15", "mmol/L", 0 },
+                { NULL, "4/11/15", "4/12/15", "mg/dL", 0 },
+                { "4/11/15 8:21 PM", "11/04/2015", "12/04/2015", "mg/dL", 0 },
+                { "4/11/15 8:21 PM", "4/11/2015", "4/12/2015", "mg/dL", 0 },
+                { "4/11/15 8:21 PM", "04/11/15", "04/12/15", "mg/dL", 0 },
+                { "4/11/15 8:21 PM", "4/01/15", "4/02/15", "mg/dL", 0 },
+                { NULL, "4/11/15", "4/13/15", "mg/dL", 16536 },
+                { NULL, "11/4/15", "13/4/15", "mg/dL", 16536 },
+                { "4/11/15 8:21 PM", "11/4/15", "13/4/15", "mmol/L", 16536 },
+                { NULL, "4/4/15", "5/5/15", "mg/dL", 16529 }, /* the same either way */
+        };
 
         (void) state;
-        for (size_t d = 0; d != N_ELEMENTS(dates); d++) {
-                char text[512];
-                int n = snprintf(text, sizeof(text), "Index,Date,Time,Raw-Type,Raw-Values,Raw-ID,Raw-Upload ID,Raw-Seq Num,Raw-Device Type\n"
-                                                     "1,%s,08:21:32,Rewind,,1,2,3,Paradigm Revel - 723\n", dates[d]);
+        for (size_t f = 0; f != N_ELEMENTS(files); f++) {
+                char text[1024];
+                int n = snprintf(text, sizeof(text), "%s%s%sIndex,Date,Time,BG Reading (%s),Raw-Type,Raw-Values,Raw-ID,Raw-Upload ID,Raw-Seq Num,Raw-Device Type\n"
+                                                     "1,%s,08:21:32,%s,BGReceived,AMOUNT=1,1,2,3,Paradigm Revel - 723\n2,%s,08:21:32,,Rewind,,4,5,6,Paradigm Revel - 723\n",
+                                 files[f].exported ? "Data Exported on," : "", files[f].exported ? files[f].exported : "", files[f].exported ? "\n" : "",
+                                 files[f].unit, files[f].date, files[f].unit[1] == 'g' ? "100" : "5.5", files[f].next);
                 Imported i;
 
-                if (d != 0) {
+                if (files[f].day == 0) {
                         refused(text, (size_t) n, "can't be told apart");
                         continue;
                 }
                 import_text(&i, text);
                 assert_int_equal(i.r, 0);
-                assert_int_equal(i.records[0].record.local_ms / 86400000, 16536); /* 2015-04-11 */
+                assert_int_equal(i.records[0].record.local_ms / 86400000, files[f].day);
                 imported_done(&i);
         }
 }
@@ -518,7 +537,7 @@ int main(void) {
                 cmocka_unit_test(the_encoding_makes_no_difference),
                 cmocka_unit_test(dates_of_a_spreadsheet_are_found_out_from_the_whole_file),
                 cmocka_unit_test(dates_that_could_be_either_are_refused),
-                cmocka_unit_test(only_a_legacy_date_as_it_was_printed_has_its_month_first),
+                cmocka_unit_test(a_legacy_date_has_its_month_first_where_the_file_says_so),
                 cmocka_unit_test(a_file_whose_times_lost_their_seconds_is_refused),
         };
 

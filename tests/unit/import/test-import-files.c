@@ -159,7 +159,7 @@ static void a_serial_in_a_text_stays_in_the_wallet(void **state) {
 
 static void only_what_a_device_is_known_to_say_may_leave(void **state) {
         static const char head[] = "Index,Date,Time,Timestamp,BG Reading (mg/dL),Raw-Type,Raw-Values,Raw-ID,Raw-Upload ID,Raw-Seq Num,Raw-Device Type\n"
-                                   "1,5/3/15,10:00:00,5/3/15 10:00:00,,ChangeActiveBasalProfilePattern,";
+                                   "1,5/23/15,10:00:00,5/23/15 10:00:00,,ChangeActiveBasalProfilePattern,";
         char text[1024];
         Imported i;
 
