@@ -14,7 +14,7 @@
  *   settings      name; legacy: Raw-Type, and Raw-ID where no ACTION_REQUESTOR says that it is one change of the pump's
  *   note          section, "marker", text; legacy: Raw-Type
  *
- * Legacy boluses have the type's token alone: that form has no number.
+ * The section is "pump", "sensor" or "meter", whatever the language that the file has it in. Legacy boluses have the type's token alone: that form has no number.
  */
 
 #include "daemon/common/util.h"
@@ -25,7 +25,7 @@ enum {
         IDENTITY_DISCRIMINATOR_SIZE = 4,
 };
 
-/** identity_device() - of model and serial; of @section when there is no serial */
+/** identity_device() - of model and serial; the signs of a trademark, which some exports leave out, are no part of the name. Of @section when there is no serial */
 void identity_device(uint8_t ret[static IDENTITY_DEVICE_SIZE], const char *model, const char *serial, const char *section);
 /** identity_discriminator() - of a text whose parts are joined by LF; zeros for no text */
 void identity_discriminator(uint8_t ret[static IDENTITY_DISCRIMINATOR_SIZE], const char *text, size_t n_text);

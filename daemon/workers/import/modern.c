@@ -19,7 +19,9 @@ static void key_cell(Draft *draft, Cell cell) {
 
 /* Events of the same kind, name and moment in the pump's and the sensor's section are two. */
 static void key_section(Draft *draft, Drafts *drafts, const char *word) {
-        draft_key(draft, drafts->scanner->device.section, strlen(drafts->scanner->device.section));
+        const char *section = scan_section_word(drafts->scanner);
+
+        draft_key(draft, section, strlen(section));
         draft_key(draft, word, strlen(word));
 }
 

@@ -14,6 +14,7 @@ int scan_init(Scanner *scanner, int fd) {
         int r = reader_init(&scanner->reader, fd);
 
         scanner->day_first = 0;
+        scanner->sensors = 0;
         if (r == 0)
                 scan_rewind(scanner);
         return r;
@@ -236,6 +237,15 @@ int scan_next(Scanner *scanner, ScanItem *ret_item) {
 
         *ret_item = read_row(scanner, line, n_line);
         return 0;
+}
+
+const char *scan_section_word(const Scanner *scanner) {
+        static const char *const words[] = { "", "pump", "sensor", "meter" };
+
+        for (size_t i = 0; i != N_ELEMENTS(words); i++)
+                if (strcmp(scanner->device.section, words[i]) == 0)
+                        return words[i];
+        return words[scanner->sensors >> (scanner->section - 1) & 1 ? 2 : 1];
 }
 
 const Device *scan_device(const Scanner *scanner, Device *scratch) {

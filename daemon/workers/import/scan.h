@@ -31,11 +31,14 @@ typedef struct Device {
         uint8_t key[IDENTITY_DEVICE_SIZE];
 } Device;
 
+static_assert(IMPORT_SECTIONS_MAX <= 64, "a bit for each section");
+
 typedef struct Scanner {
         Reader reader;
         char delimiter;          /* 0 until the first header */
         bool is_legacy;          /* the header has Raw-Type */
         unsigned day_first;      /* DATE_SHAPE_BIT()s, as found out by the survey; survives scan_rewind() */
+        uint64_t sensors;        /* bit per section, from the first on, that has sensor readings; as day_first */
         bool is_aggregated;      /* the section holds daily totals of insulin that other rows hold too */
         unsigned section;        /* 0 before the first section line, then 1.. */
         Device device;           /* of the section */
@@ -53,5 +56,7 @@ must_check int scan_init(Scanner *scanner, int fd);
 void scan_rewind(Scanner *scanner);
 /** scan_next() - Return: 0 and an item; SCAN_E_...; negative errno */
 must_check int scan_next(Scanner *scanner, ScanItem *ret_item);
+/** scan_section_word() - "pump", "sensor", "meter" or "": in another language what the section holds tells */
+const char *scan_section_word(const Scanner *scanner);
 /** scan_device() - of a data row: the section's, or the one of the preamble that Raw-Device Type names; @scratch has room for one */
 const Device *scan_device(const Scanner *scanner, Device *scratch);

@@ -580,6 +580,8 @@ int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
                         return r;
         }
 
+        for (unsigned i = 1; i <= scanner->section; i++)
+                scanner->sensors |= (uint64_t) survey->streams[i][STREAM_READINGS].is_begun << (i - 1);
         return conclude(survey, scanner, unit_override, ret_refusal);
 }
 
