@@ -51,11 +51,8 @@ enum {
         RECORD_QUARANTINED = 1 << 3, /* implausible: the patient sees it, no slice and no statistic does */
         RECORD_FIRST_PASS = 1 << 4,  /* the clock showed this time twice, the order of rows says that this was the first time */
         RECORD_SECOND_PASS = 1 << 5, /* ... the second time */
-        /* Within two weeks behind this time the device's clock was put forward, or back, by about an hour: until then it may have
-         * been late to follow its zone. Where the zone had changed that way, the offset before the change holds. */
-        RECORD_LATE_FORWARD = 1 << 6,
-        RECORD_LATE_BACK = 1 << 7,
-        RECORD_FLAGS_KNOWN = 0xff,
+        /* 64 and 128 were once stored, and say nothing */
+        RECORD_FLAGS_KNOWN = 0x3f,
 };
 
 /* How sure we are of utc_ms, given local_ms. */

@@ -10,7 +10,6 @@
 enum {
         DAY_S = 24 * 60 * 60,
         PROBE_S = 4 * DAY_S, /* no zone has changed twice in so short a time */
-        LATE_MAX_S = 15 * DAY_S, /* a clock that has not followed its zone by then is set to something else: record.h, two weeks */
         SHIFTS_MAX = 512,    /* changes of one zone from 1990 to 2100; Morocco has most, about 220 */
 };
 
@@ -243,39 +242,33 @@ bool zones_repeat(Zones *zones, int64_t local_ms) {
         return zones_resolve(zones, local_ms, ZONE_UNKNOWN).clock == RECORD_CLOCK_AMBIGUOUS;
 }
 
-/* A clock that was late to follow its zone's last change; false when there is no such change. */
-static bool late_offset(Zones *zones, int64_t local_ms, uint8_t flags, int32_t *ret_s) {
+bool zones_last_change(Zones *zones, int64_t local_ms, ZoneChange *ret) {
         Period *period = period_at(zones, local_ms);
-        int64_t local_s = local_ms / 1000;
 
-        (void) offset_at(period, local_s + DAY_S);
+        (void) offset_at(period, local_ms / 1000 + DAY_S);
         for (size_t i = period->at; i > 0; i--) {
                 int32_t before_s = period->shifts[i - 1].offset_s, after_s = period->shifts[i].offset_s;
-                int64_t begins_s = period->shifts[i].utc_s + (before_s < after_s ? before_s : after_s);
+                int64_t from_ms = (period->shifts[i].utc_s + (before_s < after_s ? before_s : after_s)) * 1000;
 
-                if (begins_s > local_s)
+                if (from_ms > local_ms)
                         continue;
-                if (local_s - begins_s > LATE_MAX_S || begins_s * 1000 < period->from_local_ms ||
-                    !(flags & (after_s > before_s ? RECORD_LATE_FORWARD : RECORD_LATE_BACK)))
+                if (from_ms < period->from_local_ms)
                         return false;
-                *ret_s = before_s;
+                *ret = (ZoneChange) { from_ms, (after_s - before_s) * INT64_C(1000), (int16_t) (before_s / 60) };
                 return true;
         }
         return false;
 }
 
+int64_t zones_step(Zones *zones, size_t i, int64_t *ret_ms) {
+        *ret_ms = zones->periods[i].from_local_ms;
+        return (offset_at(&zones->periods[i], *ret_ms / 1000) - offset_at(&zones->periods[i - 1], *ret_ms / 1000)) * INT64_C(1000);
+}
+
 void zones_place(Zones *zones, Record *record) {
         ZonePass pass = record->flags & RECORD_SECOND_PASS ? ZONE_SECOND : record->flags & RECORD_FIRST_PASS ? ZONE_FIRST : ZONE_UNKNOWN;
         ZoneTime time = zones_resolve(zones, record->local_ms, pass);
-        int32_t late_s;
 
-        if (record->flags & (RECORD_LATE_FORWARD | RECORD_LATE_BACK) && late_offset(zones, record->local_ms, record->flags, &late_s)) {
-                record->utc_ms = record->local_ms - late_s * INT64_C(1000);
-                record->offset_min = (int16_t) (late_s / 60);
-                if (record->clock != RECORD_CLOCK_UNSET)
-                        record->clock = RECORD_CLOCK_ZONE;
-                return;
-        }
         record->utc_ms = time.utc_ms;
         record->offset_min = time.offset_min;
         if (record->clock == RECORD_CLOCK_UNSET)

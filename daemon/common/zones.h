@@ -48,12 +48,24 @@ DEFINE_CLEANUP(Zones *, zones_free)
 ZoneTime zones_resolve(Zones *zones, int64_t local_ms, ZonePass pass);
 /** zones_repeat() - whether the zone shows this wall-clock time twice */
 bool zones_repeat(Zones *zones, int64_t local_ms);
-/** zones_place() - a record's UTC time, offset and clock from its local time and its flags; a clock that was not set stays so */
+/** zones_place() - a record's UTC time, offset and clock from its local time and its flags; a clock that was not set stays so. Where clocks that were set are known: clocks.h */
 void zones_place(Zones *zones, Record *record);
+
+/* A change of a zone's hour. */
+typedef struct ZoneChange {
+        int64_t from_ms;    /* wall clock: the earlier of the two that it shows at that moment */
+        int64_t step_ms;    /* 1 h where summer time begins */
+        int16_t before_min; /* the offset before */
+} ZoneChange;
+
+/** zones_last_change() - the one before a wall-clock time, of the zone that holds then; false: there is none since that zone holds */
+bool zones_last_change(Zones *zones, int64_t local_ms, ZoneChange *ret);
 
 /* Periods, in the order of time; the first has no day. */
 size_t zones_n(const Zones *zones);
 /** zones_at() - borrowed name; @ret_day: days since 1970-01-01, INT32_MIN for the first */
 const char *zones_at(const Zones *zones, size_t i, int32_t *ret_day);
+/** zones_step() - by how much a wall clock goes forward where period @i begins, in ms; @ret_ms: that midnight */
+int64_t zones_step(Zones *zones, size_t i, int64_t *ret_ms);
 /** zones_name() - of the period that a local time is in; borrowed */
 const char *zones_name(Zones *zones, int64_t local_ms);

@@ -176,6 +176,7 @@ int records_forget_step(Records *records, RecordsForget *forget) {
                         qsort(forget->names, forget->n_names, sizeof(*forget->names), compare_names);
         }
         r = step(records, forget);
+        records->has_clocks = false;
         return r ? records_fold(r) : forget->kind < N_RECORD_KINDS;
 }
 

@@ -134,12 +134,16 @@ static int find_repeats(Records *records, const Record *batch, size_t n_batch, b
         static const uint8_t first_epoch[2] = { 0 };
         cleanup(db_resetp) DbStatement *walked = records->from;
         Walk walk = { .records = records };
+        const Clocks *clocks;
+        int r;
 
         (void) walked;
 
+        r = records_clocks(records, &clocks);
+        if (r)
+                return r;
         for (size_t i = 0; i < n_batch; i++) {
                 Record begin = batch[i];
-                int r;
 
                 memset(begin.identity + IDENTITY_EPOCH_AT, 0, sizeof(begin.identity) - IDENTITY_EPOCH_AT);
                 if (i > 0 && batch[i - 1].kind == begin.kind && batch[i - 1].local_ms == begin.local_ms &&
@@ -147,6 +151,7 @@ static int find_repeats(Records *records, const Record *batch, size_t n_batch, b
                         ret[i] = ret[i - 1];
                         continue;
                 }
+                ret[i] = clocks_shows_twice(clocks, begin.identity, begin.local_ms);
                 r = walk_to(&walk, &begin);
                 while (!r && !ret[i] && walk.at_row && walk.row.local_ms == begin.local_ms &&
                        memcmp(walk.row.identity, begin.identity, IDENTITY_EPOCH_AT) == 0) {

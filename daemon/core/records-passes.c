@@ -114,7 +114,7 @@ static bool is_free(const Passes *p, size_t member, unsigned epoch) {
                 return true;
         if (p->given >> epoch & 1)
                 return false;
-        return !(p->there >> epoch & 1) || (mine && mine == pass) || (mine && !pass && !p->is_own[epoch]);
+        return !(p->there >> epoch & 1) || (mine && mine == pass);
 }
 
 static void give_epochs(Passes *p) {
@@ -157,7 +157,7 @@ int records_tell_passes_apart(Records *records, Record *batch, size_t n_batch, c
                 unsigned before[N_EPOCHS];
                 int r;
 
-                if (is_settled[i] || (!is_repeated[i] && !pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS))
+                if (is_settled[i] || (!is_repeated[i] && !pass_of(&batch[i]) && batch[i].clock != RECORD_CLOCK_AMBIGUOUS && batch[i].clock != RECORD_CLOCK_UNSET))
                         continue;
                 for (size_t k = i; k < n_batch && p.n_members < N_EPOCHS && same_place(&batch[i], &batch[k]); k++) {
                         if (is_settled[k] || !same_but_epoch(&batch[i], &batch[k]))

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Inside the records module: records.c opens, keeps the sources and reads; records-import.c stages an import, with
+ * Inside the records module: records.c opens, keeps the sources and reads; records-clocks.c knows which clocks were set; records-import.c stages an import, with
  * records-passes.c for the hours that a clock repeats; records-versions.c tells what is visible of what several imports said
  * of one record; records-undo.c deletes what is dead and undoes what was done.
  */
@@ -68,6 +68,8 @@ typedef struct RecordsRestore RecordsRestore;
 struct Records {
         Db *db;
         Zones *zones; /* borrowed; NULL: times are as they were stored */
+        Clocks clocks;
+        bool has_clocks; /* they are those of what is done now */
         DbStatement *insert;
         DbStatement *replace;
         DbStatement *after;  /* rows of a kind behind (local_ms, identity) */
@@ -127,7 +129,8 @@ must_check int records_widen_stats(Records *records, uint32_t import, const Stat
 /** records_fold() - an error for callers that only get an errno */
 int records_fold(int r);
 
-extern const char records_schema_new[];
+/** records_new_table() - an empty records_new. Errors of db.h */
+must_check int records_new_table(Records *records);
 /** records_rebuild_leftovers() - what a rebuild that did not end left is to be emptied */
 must_check int records_rebuild_leftovers(Records *records);
 /** records_empty_old_step() - as records_cleanup_step() */
@@ -145,8 +148,11 @@ must_check int records_add_source(Records *records, const RecordsSource *source)
 must_check int records_store_new_sources(Records *records);
 void records_drop_new_sources(Records *records);
 
+/** records_clocks() - those of what is done, borrowed */
+must_check int records_clocks(Records *records, const Clocks **ret);
+
 /** records_read_row() - RECORD_COLUMNS; the payload is borrowed from the statement. UTC is what the wallet's zones say today. */
-must_check int records_read_row(const Records *records, DbStatement *statement, uint8_t kind, Record *ret);
+must_check int records_read_row(Records *records, DbStatement *statement, uint8_t kind, Record *ret);
 /** records_row_is_further() - when it was stored another import had said something of the record: versions are to be weighed */
 bool records_row_is_further(DbStatement *statement);
 must_check int records_write_row(DbStatement *statement, const Record *record, uint32_t import, bool is_further);

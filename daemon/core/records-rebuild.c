@@ -160,7 +160,7 @@ int records_rebuild_step(Records *records, RecordsRebuild *rebuild) {
                 r = records_rebuild_leftovers(records); /* of one whose peer hung up */
                 if (r || records->has_old)
                         return r ? records_fold(r) : 1;
-                r = db_execute(records->db, records_schema_new);
+                r = records_new_table(records);
                 rebuild->kind = 1;
                 rebuild->place = records_place_before(RECORD_TIME_MIN_MS);
         } else

@@ -465,6 +465,7 @@ static int undo_last(Records *records) {
                 return r;
 
         records->done[import / 8] &= (uint8_t) ~(1u << (import % 8));
+        records->has_clocks = false;
         records->undo.import = 0;
         records->clean = false;
         return records_load_visible(records);

@@ -9,12 +9,9 @@
  */
 
 bool records_adds_nothing(const Record *now, const Record *more) {
-        uint8_t pass = more->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS), late = more->flags & (RECORD_LATE_FORWARD | RECORD_LATE_BACK);
+        uint8_t pass = more->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS);
 
-        /* an export that begins or ends inside a repeated hour knows less of it, one that ends before a clock was set does not
-         * know that it was late, one without other days knows less of an unset clock */
-        if (late & ~now->flags)
-                return false;
+        /* an export that begins or ends inside a repeated hour knows less of it, one without other days knows less of an unset clock */
         if (pass && pass != (now->flags & (RECORD_FIRST_PASS | RECORD_SECOND_PASS)))
                 return false;
         if (now->clock == RECORD_CLOCK_UNSET && more->clock != RECORD_CLOCK_UNSET)

@@ -18,7 +18,8 @@ static_assert(RECORDS_E_KEY == (int) DB_E_KEY && RECORDS_E_VERSION == (int) DB_E
         " utc_ms INTEGER NOT NULL, value INTEGER NOT NULL, meta INTEGER NOT NULL, source INTEGER NOT NULL, payload BLOB NOT NULL," \
         " PRIMARY KEY(kind, local_ms, identity, import DESC)) WITHOUT ROWID"
 
-const char records_schema_new[] = "CREATE TABLE records_new" RECORDS_COLUMNS;
+/* What records-clocks.c asks for, and nothing else. It goes with its table, so a new one's has another name. */
+#define CLOCKS_INDEX(name, table) "CREATE INDEX " name " ON " table "(local_ms, identity, import, payload) WHERE substr(payload, 1, 2) = x'0215';"
 
 /* daemon/FORMAT.md, "records.db" */
 static const char schema[] =
@@ -34,6 +35,8 @@ static const char *const migrations[] = {
         "CREATE TABLE IF NOT EXISTS again(kind INTEGER NOT NULL, from_ms INTEGER NOT NULL, from_identity BLOB NOT NULL, import INTEGER NOT NULL,"
         " to_ms INTEGER NOT NULL, to_identity BLOB NOT NULL,"
         " PRIMARY KEY(kind, from_ms, from_identity, import, to_ms, to_identity)) WITHOUT ROWID;",
+        /* 3 */
+        CLOCKS_INDEX("clocks", "records"),
         NULL,
 };
 
@@ -104,6 +107,7 @@ int records_reserve_done(Records *records, uint32_t import) {
 }
 
 void records_set_done(Records *records, uint32_t import) {
+        records->has_clocks = false;
         records->done[import / 8] |= (uint8_t) (1u << (import % 8));
 }
 
@@ -137,8 +141,10 @@ bool records_storable(const Record *record) {
                record_time_valid(record->local_ms) && record->n_payload <= RECORD_PAYLOAD_MAX;
 }
 
-int records_read_row(const Records *records, DbStatement *statement, uint8_t kind, Record *ret) {
+int records_read_row(Records *records, DbStatement *statement, uint8_t kind, Record *ret) {
         int64_t meta = db_column_int(statement, 5);
+        const Clocks *clocks;
+        int r;
 
         if (!db_column_copy(statement, 1, ret->identity, sizeof(ret->identity)) || meta < 0 || meta > INT32_MAX)
                 return RECORDS_E_KEY;
@@ -148,16 +154,19 @@ int records_read_row(const Records *records, DbStatement *statement, uint8_t kin
         ret->value_milli = (int32_t) db_column_int(statement, 4);
         ret->unit = (uint8_t) (meta >> META_UNIT & 15);
         ret->decimals = (uint8_t) (meta >> META_DECIMALS & 15);
-        ret->flags = (uint8_t) (meta >> META_FLAGS & 255);
+        ret->flags = (uint8_t) (meta >> META_FLAGS & RECORD_FLAGS_KNOWN);
         ret->clock = (uint8_t) (meta >> META_CLOCK & 7);
         ret->offset_min = (int16_t) ((meta >> META_OFFSET) - META_OFFSET_BIAS);
         ret->source = (uint32_t) db_column_int(statement, 6);
         ret->payload = db_column_blob(statement, 7, &ret->n_payload);
-        if (records->zones && record_time_valid(ret->local_ms))
-                zones_place(records->zones, ret);
-        else
+        if (!records->zones || !record_time_valid(ret->local_ms)) {
                 ret->utc_ms = db_column_int(statement, 3);
-        return 0;
+                return 0;
+        }
+        r = records_clocks(records, &clocks);
+        if (!r)
+                clocks_place(clocks, records->zones, ret->identity, ret);
+        return r;
 }
 
 bool records_row_is_further(DbStatement *statement) {
@@ -178,6 +187,20 @@ int records_write_row(DbStatement *statement, const Record *record, uint32_t imp
 }
 
 /* --- opening --- */
+
+int records_new_table(Records *records) {
+        cleanup(db_finalizep) DbStatement *statement = NULL;
+        bool row = false;
+        int r;
+
+        r = db_prepare(records->db, &statement, "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'clocks'");
+        if (!r)
+                r = db_step(statement, &row);
+        if (r)
+                return r;
+        return db_execute(records->db, row ? "CREATE TABLE records_new" RECORDS_COLUMNS ";" CLOCKS_INDEX("clocks_2", "records_new")
+                                           : "CREATE TABLE records_new" RECORDS_COLUMNS ";" CLOCKS_INDEX("clocks", "records_new"));
+}
 
 static int prepare(Records *records) {
         const struct {
@@ -386,6 +409,7 @@ Records *records_close(Records *records) {
 
 void records_set_zones(Records *records, Zones *zones) {
         records->zones = zones;
+        records->has_clocks = false;
 }
 
 /* --- sources --- */

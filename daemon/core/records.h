@@ -9,8 +9,8 @@
  * So nothing is ever updated, an import becomes visible by one small commit, and undoing one is as if it had never been.
  */
 
+#include "daemon/common/clocks.h"
 #include "daemon/common/secret.h"
-#include "daemon/common/zones.h"
 #include "policy/record.h"
 
 typedef struct Records Records;
@@ -37,10 +37,14 @@ DEFINE_CLEANUP(Records *, records_close)
  * records_set_zones() - by which wall clocks become UTC
  * @zones: borrowed until records_close() or the next call; NULL: times are given as they were stored
  *
- * UTC, offset and clock of a record are not what an import stored but what its device time, what is known of its pass
- * and these zones say when it is read: other zones are one pointer, whatever the number of records.
+ * UTC, offset and clock of a record are not what an import stored but what its device time, what is known of its pass, all
+ * that is known of clocks that were set, and these zones say when it is read: other zones are one pointer, whatever the
+ * number of records.
  */
 void records_set_zones(Records *records, Zones *zones);
+
+/** records_clocks_by() - the clocks that were set, by other zones: for clocks_place(). Return: 0; negative errno */
+must_check int records_clocks_by(Records *records, Zones *zones, Clocks *ret);
 
 /* --- sources --- */
 typedef struct RecordsSource {

@@ -161,7 +161,7 @@ static bool adds_payload(const Record *now, const Record *more) {
 }
 
 bool same_adds_nothing(const Record *now, const Record *more) {
-        static const uint8_t times = RECORD_FIRST_PASS | RECORD_SECOND_PASS | RECORD_LATE_FORWARD | RECORD_LATE_BACK;
+        static const uint8_t times = RECORD_FIRST_PASS | RECORD_SECOND_PASS;
 
         /* a value that the patient has let out of quarantine is not put back by another export of it */
         if (((now->flags ^ more->flags) & ~(times | RECORD_QUARANTINED)) || (now->flags & ~more->flags & RECORD_QUARANTINED) || adds_payload(now, more))

@@ -137,6 +137,7 @@ typedef struct Check {
         Call *call;
         sd_event_source *source;
         Zones *zones;
+        Clocks clocks; /* by those zones */
         RecordsCursor cursor;
         uint64_t n_records, n_moved, n_ambiguous, n_skipped;
         uint64_t n_kinds[N_RECORD_KINDS];
@@ -168,7 +169,7 @@ static int check_record(const Record *record, void *userdata) {
         int64_t minutes;
         size_t i = 0;
 
-        zones_place(check->zones, &then);
+        clocks_place(&check->clocks, check->zones, then.identity, &then);
         check->n_records++;
         check->n_ambiguous += then.clock == RECORD_CLOCK_AMBIGUOUS;
         check->n_skipped += then.clock == RECORD_CLOCK_SKIPPED;
@@ -258,6 +259,8 @@ int method_check_timezone(Call *call, void *userdata) {
                 return -ENOMEM;
         check->manager = manager;
         r = zones_load(&check->zones, spec);
+        if (r == 0)
+                r = records_clocks_by(manager->wallet->records, check->zones, &check->clocks);
         if (r == 0)
                 r = sd_event_add_defer(manager->event, &check->source, on_checking, check);
         if (r >= 0 && check->source)

@@ -52,7 +52,8 @@ class Truth:
                         self.switch += r.randrange(2, 18) * 3600 + r.randrange(3600)
                 self.rows = []  # (true second, order, section, fields)
                 self.live()
-                if back and late:
+                self.is_set = back and late
+                if self.is_set:
                         self.add(self.switch - 1, new_time=self.switch)
                 self.rows.sort(key=lambda row: row[:2])
 
@@ -70,8 +71,8 @@ class Truth:
                         steps = sorted(set(r.sample(range(288), 10)) | (set(range(18, 66)) | set(range(self.switch % DAY // 300 - 14, self.switch % DAY // 300 + 14)) if night else set()))
                         for step in steps:
                                 value = min(max(value + r.randrange(-25, 26), 45), 390)
-                                fields = {'sg': value, 'isig': round(value / 5.1, 2)}
-                                self.add(begin + step * 300 + phase, 'Sensor', **r.choices((fields, {'sg': 0, 'isig': 8.1}, {'exception': 'SENSOR_INIT_CODE'}), (30, 1, 1))[0])
+                                fields = {'sg': value, 'isig': round(value / 5.1 + r.random(), 2)}
+                                self.add(begin + step * 300 + phase, 'Sensor', **r.choices((fields, {'sg': 0, 'isig': round(8 + r.random(), 2)}, {'exception': 'SENSOR_INIT_CODE'}), (30, 1, 1))[0])
                         for _ in range(r.randrange(2, 6)):
                                 at = begin + r.randrange(1200, DAY - 2400)
                                 getattr(self, r.choice(('meal', 'finger', 'alarm', 'basal', 'temp', 'suspend', 'set_change', 'note', 'calibrate', 'stopped', 'set_clock')))(at, r, value)

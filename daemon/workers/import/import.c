@@ -117,17 +117,17 @@ static bool place_in_time(Import *import, WindowPlace *place, const uint8_t *dev
         else if (epoch.pass == ZONE_SECOND || epoch.epoch)
                 place->flags = RECORD_SECOND_PASS;
 
-        place->flags |= survey_late(&import->survey, device, place->local_ms, &epoch);
-
         time = (Record) { .local_ms = place->local_ms, .flags = place->flags };
         if (survey_is_unset(&import->survey, place->local_ms))
                 time.clock = RECORD_CLOCK_UNSET;
-        zones_place(import->zones, &time);
+        clocks_place(&import->survey.clocks, import->zones, device, &time);
         import->n_late += time.offset_min != zones_resolve(import->zones, place->local_ms, epoch.pass).offset_min;
         import->n_unset += time.clock == RECORD_CLOCK_UNSET;
         import->n_skipped += time.clock == RECORD_CLOCK_SKIPPED;
-        import->n_disputed += time.clock == RECORD_CLOCK_AMBIGUOUS && place->flags;
-        import->n_ambiguous += time.clock == RECORD_CLOCK_AMBIGUOUS && !place->flags;
+        if (time.clock == RECORD_CLOCK_AMBIGUOUS && zones_repeat(import->zones, place->local_ms))
+                import->n_ambiguous++;
+        else if (time.clock == RECORD_CLOCK_AMBIGUOUS)
+                import->n_disputed++;
 
         place->utc_ms = time.utc_ms;
         place->offset_min = time.offset_min;
@@ -266,7 +266,7 @@ static int notes(Import *import) {
         if (r == 0)
                 r = note(import, import->n_late, "from between a change of the zone's hour and the moment when the device's clock was set to it, read by the hour before.");
         if (r == 0)
-                r = note(import, import->n_disputed, "from before the device's clock was put back over the same time; their UTC time is not certain.");
+                r = note(import, import->n_disputed, "at a time that the device's clock showed twice, because it was put back; their UTC time is not certain.");
         return r;
 }
 
@@ -322,6 +322,7 @@ int import_run(int fd, const FrameImportRequest *request, Zones *zones, const Im
         if (r)
                 return fold(r);
 
+        clocks_settle(&import->survey.clocks, zones);
         (void) snprintf(import->end.format, sizeof(import->end.format), "%s",
                         import->scanner.is_legacy ? "CareLink CSV v1.0.1" : "CareLink CSV (2018 and later)");
         r = window_new(&import->window, &import->scanner.reader, sink, &import->end);

@@ -10,16 +10,13 @@
 static const int64_t minute_ms = 60 * 1000;
 static const int64_t hour_ms = 60 * 60 * 1000;
 static const int64_t day_ms = 24 * 60 * 60 * 1000;
+static const int64_t day_2016 = INT64_C(1451606400000);
 
 /*
  * A step against the order of a stream that means that the clock was put back. Rows of different parts of a pump are up
  * to 9 minutes out of order in the exports that we have seen; a zone's step is 30 or 60.
  */
 static const int64_t break_ms = 20 * 60 * 1000;
-
-/* How much a clock is set when it is to follow its zone, whatever it was wrong by, and how late that may be. */
-static const int64_t hour_slack_ms = 15 * 60 * 1000;
-static const int64_t late_ms = 14 * INT64_C(24) * 60 * 60 * 1000;
 
 /* Plausible glucose in thousandths: DESIGN, "wrong units kill". */
 static bool glucose_fits(int32_t milli, unsigned unit) {
@@ -49,13 +46,15 @@ bool survey_has_seconds(const Scanner *scanner) {
         return !colon || memchr(colon + 1, ':', (size_t) (time.text + time.n - colon - 1));
 }
 
-bool survey_is_unset(const Survey *survey, int64_t local_ms) {
+/* A day that a pump shows after a reset; it may be another one's own. */
+static bool is_reset_day(int64_t local_ms) {
         static const int64_t year_2000 = INT64_C(946684800000), year_2001 = INT64_C(978307200000);
-        static const int64_t day_2016 = INT64_C(1451606400000);
 
-        if (local_ms >= year_2000 && local_ms < year_2001)
-                return true;
-        return !survey->has_january_2016 && local_ms >= day_2016 && local_ms < day_2016 + day_ms;
+        return (local_ms >= year_2000 && local_ms < year_2001) || (local_ms >= day_2016 && local_ms < day_2016 + day_ms);
+}
+
+bool survey_is_unset(const Survey *survey, int64_t local_ms) {
+        return is_reset_day(local_ms) && (local_ms < day_2016 || !survey->has_january_2016);
 }
 
 unsigned survey_stream(const Scanner *scanner) {
@@ -68,22 +67,21 @@ unsigned survey_stream(const Scanner *scanner) {
 }
 
 static void run_add(Runs *runs, bool is_break, uint32_t line, int64_t local_ms) {
-        Run *run;
+        Span *span;
 
         if (runs->n > SURVEY_RUNS_MAX)
                 return;
         if (runs->n == 0 || is_break) {
                 if (runs->n++ == SURVEY_RUNS_MAX)
                         return;
-                runs->runs[runs->n - 1] = (Run) { line, local_ms, local_ms };
-                return;
+                runs->runs[runs->n - 1] = (Run) { line, { { INT64_MAX, INT64_MIN }, { INT64_MAX, INT64_MIN } } };
         }
 
-        run = &runs->runs[runs->n - 1];
-        if (local_ms < run->min_ms)
-                run->min_ms = local_ms;
-        if (local_ms > run->max_ms)
-                run->max_ms = local_ms;
+        span = &runs->runs[runs->n - 1].spans[is_reset_day(local_ms)];
+        if (local_ms < span->first_ms)
+                span->first_ms = local_ms;
+        if (local_ms > span->last_ms)
+                span->last_ms = local_ms;
 }
 
 static void stream_add(Stream *stream, uint32_t line, int64_t local_ms) {
@@ -149,7 +147,6 @@ static void check_decimal(Survey *survey, const Scanner *scanner, Cell cell) {
 }
 
 static void add_time(Survey *survey, const Scanner *scanner) {
-        static const int64_t day_2016 = INT64_C(1451606400000);
         unsigned id = survey_stream(scanner), section = scanner->section;
         int64_t local_ms;
         DateShape shape;
@@ -186,30 +183,13 @@ static void add_time(Survey *survey, const Scanner *scanner) {
                 stream_add(&survey->streams[section][id], scanner->reader.line, local_ms);
 }
 
-static bool same_direction(const Setting *a, const Setting *b) {
-        return (a->new_ms > a->old_ms) == (b->new_ms > b->old_ms);
-}
-
 static void add_setting(Survey *survey, const Scanner *scanner) {
         Cell cell = cell_at(scanner, COLUMN_NEW_TIME);
-        Setting *setting = &survey->settings[survey->n_settings];
+        int64_t old_ms, new_ms;
         Device scratch;
 
-        if (cell.n == 0 || survey->n_settings == SURVEY_SETTINGS_MAX || !survey_moment(scanner, &setting->old_ms) ||
-            !cell_moment(cell, scanner->day_first, &setting->new_ms) || llabs(llabs(setting->new_ms - setting->old_ms) - hour_ms) > hour_slack_ms)
-                return;
-        memcpy(setting->device, scan_device(scanner, &scratch)->key, sizeof(setting->device));
-        setting->from_ms = setting->old_ms - late_ms;
-        survey->n_settings++;
-
-        /* a clock that was put forward twice had followed its zone the first time */
-        for (unsigned i = 0; i + 1 < survey->n_settings; i++) {
-                Setting *other = &survey->settings[i], *later = other->old_ms > setting->old_ms ? other : setting;
-                const Setting *earlier = later == other ? setting : other;
-
-                if (memcmp(other->device, setting->device, sizeof(other->device)) == 0 && same_direction(other, setting) && later->from_ms < earlier->new_ms)
-                        later->from_ms = earlier->new_ms;
-        }
+        if (cell.n && survey_moment(scanner, &old_ms) && cell_moment(cell, scanner->day_first, &new_ms))
+                clocks_add(&survey->clocks, scan_device(scanner, &scratch)->key, old_ms, new_ms);
 }
 
 static void add_row(Survey *survey, const Scanner *scanner) {
@@ -586,15 +566,18 @@ int survey_run(Survey *survey, Scanner *scanner, unsigned unit_override,
 }
 
 static bool in_run(const Run *run, int64_t local_ms) {
-        return local_ms >= run->min_ms && local_ms <= run->max_ms;
+        const Span *span = &run->spans[is_reset_day(local_ms)];
+
+        return local_ms >= span->first_ms && local_ms <= span->last_ms;
 }
 
 /* A stretch of the same hours as the zone repeats: the clock was put back when the zone said so. */
 static bool run_begins_repeat(const Run *run, bool is_later, Zones *zones, int64_t local_ms) {
         /* a later run begins, an earlier one ends, within the repeated hour or a little beside it */
-        int64_t edge_ms = is_later ? run->min_ms : run->max_ms;
+        const Span *span = &run->spans[is_reset_day(local_ms)];
+        int64_t edge_ms = is_later ? span->first_ms : span->last_ms;
 
-        return edge_ms > local_ms - 2 * hour_ms && edge_ms < local_ms + 2 * hour_ms &&
+        return span->first_ms <= span->last_ms && edge_ms > local_ms - 2 * hour_ms && edge_ms < local_ms + 2 * hour_ms &&
                (zones_repeat(zones, edge_ms) || zones_repeat(zones, edge_ms + (is_later ? 10 : -10) * minute_ms));
 }
 
@@ -633,21 +616,4 @@ Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t
         }
 
         return epoch;
-}
-
-uint8_t survey_late(const Survey *survey, const uint8_t device[static IDENTITY_DEVICE_SIZE], int64_t local_ms, const Epoch *epoch) {
-        bool is_before = epoch->epoch == 0 && (epoch->is_disputed || epoch->pass == ZONE_FIRST);
-        uint8_t late = 0;
-
-        for (unsigned i = 0; i != survey->n_settings; i++) {
-                const Setting *setting = &survey->settings[i];
-
-                if (local_ms <= setting->from_ms || local_ms > setting->old_ms || memcmp(setting->device, device, sizeof(setting->device)) != 0)
-                        continue;
-                if (setting->new_ms > setting->old_ms)
-                        late |= RECORD_LATE_FORWARD;
-                else if (local_ms < setting->new_ms || local_ms == setting->old_ms || is_before) /* what lies between was shown again: only order tells */
-                        late |= RECORD_LATE_BACK;
-        }
-        return late;
 }

@@ -6,13 +6,12 @@
  * its decimal mark, whether units fit their values, which way rows are ordered and where the clock went back.
  */
 
-#include "daemon/common/zones.h"
+#include "daemon/common/clocks.h"
 #include "scan.h"
 
 enum {
         SURVEY_UNITS_MAX = 64,
         SURVEY_RUNS_MAX = 32,    /* of one stream; a file with more is not in an order that tells anything */
-        SURVEY_SETTINGS_MAX = 64, /* two a year are usual; what comes after is not looked at */
         SURVEY_UNKNOWN_MAX = 512, /* bytes */
         SURVEY_DEVICES_MAX = 16,
 
@@ -26,11 +25,15 @@ typedef enum StreamId {
         N_STREAMS,
 } StreamId;
 
+/* What a run shows of the clock; first later than last: nothing. */
+typedef struct Span {
+        int64_t first_ms, last_ms;
+} Span;
+
 /* A part of a stream in which time goes one way. */
 typedef struct Run {
         uint32_t line; /* of its first row */
-        int64_t min_ms;
-        int64_t max_ms;
+        Span spans[2]; /* of a clock that was set; of one that can have been reset */
 } Run;
 
 typedef struct Runs {
@@ -45,12 +48,6 @@ typedef struct Stream {
         bool is_begun;
         unsigned at;        /* second pass: the run of the row before */
 } Stream;
-
-/* A device's clock put forward or back by about an hour: it may have been late to follow its zone, since @from_ms. */
-typedef struct Setting {
-        uint8_t device[IDENTITY_DEVICE_SIZE];
-        int64_t from_ms, old_ms, new_ms;
-} Setting;
 
 typedef struct UnitCheck {
         uint8_t column, unit;
@@ -79,8 +76,7 @@ typedef struct Survey {
         unsigned n_units;
         Stream streams[IMPORT_SECTIONS_MAX + 1][N_STREAMS];
         int64_t oldest_ms[IMPORT_SECTIONS_MAX + 1], newest_ms[IMPORT_SECTIONS_MAX + 1];
-        Setting settings[SURVEY_SETTINGS_MAX];
-        unsigned n_settings;
+        Clocks clocks;
         bool has_january_2016;  /* days beside 2016-01-01: that date is no reset then */
         char unknown[SURVEY_UNKNOWN_MAX]; /* names of columns that we have no field for */
         size_t n_unknown;
@@ -114,6 +110,3 @@ typedef struct Epoch {
 
 /** survey_epoch() - second pass, rows in order */
 Epoch survey_epoch(Survey *survey, const Scanner *scanner, Zones *zones, int64_t local_ms);
-
-/** survey_late() - RECORD_LATE_FORWARD, RECORD_LATE_BACK or none of a row of @device that shows @local_ms */
-uint8_t survey_late(const Survey *survey, const uint8_t device[static IDENTITY_DEVICE_SIZE], int64_t local_ms, const Epoch *epoch);

@@ -176,6 +176,70 @@ class Imports(unittest.TestCase):
                                 summary = w.cli('preview', 'clinic', '--json').out
                                 self.assertIn('"very_low":40,"low":80,"target":80,"high":80,"very_high":40', summary.replace(' ', '').replace('\n', ''))
 
+        def times(self):
+                """Wall clock and UTC of readings."""
+                rows = (json.loads(line) for line in self.content())
+                return sorted((r['local_time'], r['time'], r.get('clock', 'zone')) for r in rows if r['kind'] == 'cgm')
+
+        def test_one_export_says_that_a_clock_was_late_of_another_s_readings(self):
+                w = self.w
+                w.cli('timezone', 'Europe/Berlin')
+                head = HEAD.replace('Index;', 'Index;New Device Time;')
+                early = write(w.path('early.csv'), head + '1;;2025/03/30;11:00:00;120;;\n2;;2025/03/29;10:00:00;121;;\n')
+                late = write(w.path('late.csv'), head + '0;;2025/04/02;10:00:00;122;;\n1;2025/03/31 10:00:00;2025/03/31;09:00:00;;;\n')
+                plain = [('2025-03-29T10:00:00', '2025-03-29T09:00:00Z', 'zone'), ('2025-03-30T11:00:00', '2025-03-30T09:00:00Z', 'zone'),
+                         ('2025-04-02T10:00:00', '2025-04-02T08:00:00Z', 'zone')]
+                known = [plain[0], ('2025-03-30T11:00:00', '2025-03-30T10:00:00Z', 'zone'), plain[2]]
+                for first, second in (early, late), (late, early):
+                        w.cli('import', first)
+                        w.cli('import', second)
+                        self.assertEqual(self.times(), known)
+                        number = w.cli('imports', '--json').json[-1]['id']
+                        w.cli('imports', 'undo', number, '--yes')
+                        self.assertEqual(self.times(), plain[:2] if first is early else known[2:])
+                        w.cli('import', second)
+                        w.stop()
+                        w.start()
+                        w.unlock()
+                        self.assertEqual(self.times(), known)
+                        # a journey that the patient tells of explains it better
+                        check = w.cli('timezone', 'check', 'Europe/Moscow', '--from', '2025-03-31', '--json').json
+                        self.assertEqual(sorted((shift['minutes'], shift['records']) for shift in check['shifts']), [(-120, 1), (-60, 2)])
+                        w.cli('timezone', 'add', 'Europe/Moscow', '--from', '2025-03-31')
+                        self.assertEqual(self.times()[:2], plain[:2])
+                        w.cli('timezone', 'remove', '2025-03-31')
+                        self.assertEqual(self.times(), known)
+                        for number in [i['id'] for i in w.cli('imports', '--json').json]:
+                                w.cli('imports', 'undo', number, '--yes')
+
+        def test_no_reading_is_lost_where_a_clock_was_put_back_or_reset(self):
+                w = self.w
+                w.cli('timezone', 'Europe/Berlin')
+                head = HEAD.replace('Index;', 'Index;New Device Time;')
+                day = lambda day, first, last, glucose: ''.join(  # noqa: E731
+                        f'{i};;{day};{m // 60:02}:{m % 60:02}:00;{glucose + (m - first) // 5};;\n' for i, m in enumerate(range(last, first - 1, -5)))
+                cases = {
+                        'by hand': (day('2025/05/03', 500, 600, 100), day('2025/05/03', 545, 700, 200) + '9;2025/05/03 09:01:00;2025/05/03;10:01:00;;;\n'),
+                        'by hand, said by the first': ('9;2025/05/03 09:01:00;2025/05/03;10:01:00;;;\n' + day('2025/05/03', 500, 600, 100), day('2025/05/03', 545, 700, 200)),
+                        'with the zone': (day('2025/10/26', 60, 175, 100), day('2025/10/26', 120, 300, 200)),
+                        'reset twice': ('0;2023/05/01 10:00:00;2016/01/01;00:31:00;;;\n' + day('2016/01/01', 0, 30, 100) + day('2023/05/01', 500, 560, 90),
+                                        '0;2025/05/01 10:00:00;2016/01/01;00:21:00;;;\n' + day('2016/01/01', 0, 20, 200) + day('2025/05/01', 500, 560, 90)),
+                }
+                for what, files in cases.items():
+                        paths = [write(w.path(f'{i}.csv'), head + text) for i, text in enumerate(files)]
+                        n = sum(text.count(';;2') for text in files)
+                        seen = []
+                        for order in paths, paths[::-1]:
+                                with self.subTest(what, first=order[0]):
+                                        for path in order + order:
+                                                report, = w.json('import', path)
+                                                self.assertEqual(report['superseded'], 0)
+                                        seen.append(self.times())
+                                        self.assertEqual(len(seen[-1]), n)
+                                        self.assertEqual(seen[0], seen[-1])
+                                        for number in [i['id'] for i in w.cli('imports', '--json').json]:
+                                                w.cli('imports', 'undo', number, '--yes')
+
         def test_another_zone_moves_records_and_back_again(self):
                 w = self.w
                 w.cli('timezone', 'Europe/Berlin')

@@ -6,6 +6,7 @@ An import that is undone never was. An export in the other unit adds nothing. Ot
 """
 
 import collections
+import itertools
 import os
 import random
 import subprocess
@@ -128,6 +129,31 @@ def files_that_overlap_are_the_whole_in_any_order(store, r, truth):
                 assert (new, corrected) == (0, 0), (new, corrected, begin, end, str(variant))
 
 
+def exports_side_by_side_lose_nothing_in_any_order(store, r, truth):
+        """Whatever hours the clock showed twice, and where an event is cut: as long as one of two that meet there says that it was set."""
+        zone = r.choice(('Europe/Berlin', 'UTC')) if truth.is_set else 'Europe/Berlin'  # who puts a clock back for no zone leaves a row
+        base(store, truth, zone)
+        n_readings = sum(line.startswith('cgm') for line in store.show())
+        cuts = [r.choice([at for at, _, _, _ in truth.rows if DAY < at < truth.end() - DAY]) + r.randrange(0, 2) for _ in range(1 if truth.is_set else r.randrange(1, 3))]
+        if truth.switch is not None:
+                cuts[0] = truth.switch + r.randrange(-3600, 3600)
+        cuts.sort()
+        variants = [Variant(r) for _ in range(len(cuts) + 1)]
+        files = list(zip([0, *cuts], [*cuts, truth.end()], variants))
+        orders = list(itertools.permutations(files))
+        shown = []
+        for order in orders:
+                store.new(zone)
+                for begin, end, variant in order:
+                        store.load(variant.bytes(truth, begin, end), variant)
+                shown.append(store.show())
+                n = sum(line.startswith('cgm') for line in shown[-1])
+                assert n == n_readings, (n, n_readings, zone, [(begin, end, str(variant)) for begin, end, variant in order])
+                if collections.Counter(shown[-1]) != collections.Counter(shown[0]):
+                        differ(shown[-1], shown[0])
+                        raise AssertionError((zone, [(begin, end, str(variant)) for begin, end, variant in order]))
+
+
 def an_import_that_is_undone_never_was(store, r, truth):
         """Not a bit of the wallet tells, whatever overlaps, in whatever units and digits."""
         files = []
@@ -191,7 +217,7 @@ def other_zones_are_as_if_they_always_had_been(store, r, truth):
         assert store.sum() == expected, (zones, spec)
 
 
-PROPERTIES = (a_variant_is_the_same_wallet, files_that_overlap_are_the_whole_in_any_order, an_import_that_is_undone_never_was,
+PROPERTIES = (a_variant_is_the_same_wallet, files_that_overlap_are_the_whole_in_any_order, exports_side_by_side_lose_nothing_in_any_order, an_import_that_is_undone_never_was,
               the_other_unit_adds_nothing, other_zones_are_as_if_they_always_had_been)
 
 

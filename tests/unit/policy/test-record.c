@@ -175,7 +175,7 @@ static void a_number_out_of_range_makes_a_record_invalid(void **state) {
         ACCEPTED(clock, N_RECORD_CLOCKS - 1);
         REFUSED(clock, N_RECORD_CLOCKS);
         ACCEPTED(flags, RECORD_HAS_VALUE | RECORD_QUARANTINED);
-        ACCEPTED(flags, RECORD_HAS_VALUE | RECORD_LATE_FORWARD);
+        REFUSED(flags, RECORD_HAS_VALUE | 1 << 6);
         ACCEPTED(value_milli, INT32_MAX);
         ACCEPTED(value_milli, INT32_MIN);
 }

