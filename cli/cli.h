@@ -56,7 +56,7 @@ extern const Verb verb_backup, verb_backup_verify, verb_clock_accept, verb_compl
         verb_imports, verb_imports_show, verb_imports_undo, verb_init, verb_lock, verb_log, verb_preview, verb_provider_add, verb_provider_list, verb_pull, verb_quarantine_drop, verb_quarantine_list, verb_quarantine_release, verb_restore, verb_resume, verb_revoke, verb_show,
         verb_status, verb_timezone, verb_timezone_add, verb_timezone_check, verb_timezone_remove, verb_unlock, verb_upgrade_cipher, verb_wallets;
 extern const Verb verb_totp_codes, verb_totp_enrol, verb_totp_remove;
-extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove, verb_key_rotate;
+extern const Verb verb_key_add, verb_key_change, verb_key_list, verb_key_recovery, verb_key_remove, verb_key_rotate, verb_handover;
 
 /** cli_main() - all of main() but the table of verbs */
 int cli_main(const Verb *const *verbs, int argc, char **argv);

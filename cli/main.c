@@ -14,6 +14,7 @@ static const Verb *const verbs[] = {
         &verb_key_remove,
         &verb_key_recovery,
         &verb_key_rotate,
+        &verb_handover,
         &verb_totp_enrol,
         &verb_totp_codes,
         &verb_totp_remove,

@@ -181,8 +181,10 @@ void log_print(FILE *file, const json_t *entry) {
                         fprintf(file, "; %s row%s rejected", output_number(number, n_rejected), n_rejected == 1 ? "" : "s");
         } else if (strcmp(type, "import-undone") == 0)
                 fprintf(file, "you took import %lld back (%s)", (long long) message_int(entry, "import", 0), message_text(entry, "file", "?"));
+        else if (strcmp(type, "export") == 0 && strcmp(message_text(entry, "format", ""), "everything") == 0)
+                fputs("you exported everything but the keys", file);
         else if (strcmp(type, "export") == 0)
-                fprintf(file, "you exported everything as %s", message_text(entry, "format", "?"));
+                fprintf(file, "you exported all records as %s", message_text(entry, "format", "?"));
         else if (strcmp(type, "quarantine-released") == 0)
                 fprintf(file, "you let %s record%s out of quarantine", output_number(number, message_int(entry, "records", 0)), message_int(entry, "records", 0) == 1 ? "" : "s");
         else if (strcmp(type, "forgotten") == 0)

@@ -124,6 +124,9 @@ json_t *provider_json(const ConsentProvider *provider);
 /** unlock_at_start() - with the credential, if it opens a slot; frees it. What does not work is said on stderr: the wallet stays locked */
 void unlock_at_start(Manager *manager);
 
+/** totp_give_up() - no phone is enrolled any more, durably. Return: 0; CONSENT_E_*; negative errno: nothing was changed */
+must_check int totp_give_up(Manager *manager);
+
 extern const Method methods[];
 /** manager_why_closed() - the error for whoever needs an open wallet where none is */
 const char *manager_why_closed(const Manager *manager);

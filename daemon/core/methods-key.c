@@ -194,26 +194,57 @@ static void lock_for_rotation(Manager *manager) {
                 fputs("carewalletd: the wallet could not be locked now; the plan is carried out when it was locked and is unlocked again\n", stderr);
 }
 
-static void rotate_derived(KeyJob *job) {
+typedef struct Rotating {
+        KeyJob job;
+        int code_fd;
+        int passphrase_fd; /* of who is going to own it; -1: the one that was given stays */
+        KeyMaterial code;
+} Rotating;
+
+static void rotating_done(KeyJob *job) {
+        Rotating *rotating = (Rotating *) job;
+
+        (void) close_fd(rotating->code_fd);
+        (void) close_fd(rotating->passphrase_fd);
+        (void) secret_free(rotating->code.kek);
+}
+
+/* Under the new root key: one passphrase and the new code. Which others end is said. */
+static int new_slots(const Rotating *rotating, const Secret *new_root, Slots *ret, json_t *ended) {
+        const Slots *slots = &rotating->job.manager->slots;
+        const Slot *given = &slots->slots[rotating->job.slot];
+        bool is_kept = rotating->passphrase_fd < 0;
+        const char *label = is_kept ? given->label : "passphrase";
+        const KeyMaterial *made = &rotating->job.made, *code = &rotating->code;
+        int r;
+
+        for (size_t i = 0; i < slots->n_slots; i++)
+                if ((!is_kept || &slots->slots[i] != given) && slots->slots[i].type != SLOT_RECOVERY)
+                        (void) json_array_append_new(ended, json_string(slots->slots[i].label));
+        ret->n_slots = 0;
+        if (is_kept)
+                r = slots_add(ret, SLOT_PASSPHRASE, given->salt, given->opslimit, given->memlimit, label, rotating->job.kek, new_root);
+        else
+                r = slots_add(ret, SLOT_PASSPHRASE, made->salt, made->opslimit, made->memlimit, label, made->kek, new_root);
+        return r ? r : slots_add(ret, SLOT_RECOVERY, code->salt, 0, 0, strcmp(label, "recovery code") == 0 ? "recovery code on paper" : "recovery code", code->kek, new_root);
+}
+
+static void rotate(Rotating *rotating) {
+        KeyJob *job = &rotating->job;
         Manager *manager = job->manager;
         cleanup(secret_freep) Secret *new_root = NULL;
-        const Slot *kept = &manager->slots.slots[job->slot];
-        const KeyMaterial *made = &job->made;
         json_t *ended = json_array();
         Slots slots = manager->slots;
         int r;
 
-        for (size_t i = 0; i < manager->slots.n_slots; i++)
-                if (i != job->slot && manager->slots.slots[i].type != SLOT_RECOVERY)
-                        (void) json_array_append_new(ended, json_string(manager->slots.slots[i].label));
-        slots.n_slots = 0;
         r = secret_new(&new_root, KEYS_ROOT_SIZE);
         if (r == 0) {
                 randombytes_buf(secret_data(new_root), KEYS_ROOT_SIZE);
-                r = slots_add(&slots, SLOT_PASSPHRASE, kept->salt, kept->opslimit, kept->memlimit, kept->label, job->kek, new_root);
+                r = new_slots(rotating, new_root, &slots, ended);
         }
-        if (r == 0)
-                r = slots_add(&slots, SLOT_RECOVERY, made->salt, 0, 0, strcmp(kept->label, "recovery code") == 0 ? "recovery code on paper" : "recovery code", made->kek, new_root);
+        /* first: whoever owns it next must not be asked for codes of a phone that another has */
+        if (r == 0 && rotating->passphrase_fd >= 0)
+                r = totp_give_up(manager);
         if (r == 0)
                 r = rotation_prepare(manager->config.state_dir_fd, job->root, new_root, &slots, 0);
         if (r != 0) {
@@ -246,17 +277,33 @@ static bool is_at_work(const Manager *manager) {
         return manager_is_storing(manager) || manager->checking || manager->is_backing_up || manager->n_outputs > 0;
 }
 
+static void passphrase_derived(KeyJob *job) {
+        rotate((Rotating *) job);
+}
+
+static void code_derived(KeyJob *job) {
+        Rotating *rotating = (Rotating *) job;
+
+        rotating->code = job->made;
+        job->made.kek = NULL;
+        if (rotating->passphrase_fd >= 0)
+                keyjob_derive(job, rotating->passphrase_fd, SLOT_PASSPHRASE, passphrase_derived);
+        else
+                rotate(rotating);
+}
+
 static void rotate_proven(KeyJob *job) {
+        Rotating *rotating = (Rotating *) job;
         Manager *manager = job->manager;
 
-        if (job->type != SLOT_PASSPHRASE)
+        if (job->type != SLOT_PASSPHRASE && rotating->passphrase_fd < 0)
                 keyjob_refuse(job, "For this the passphrase is needed. If it is lost, set a new one first: carewallet key change --recovery");
         else if (is_at_work(manager))
                 keyjob_error(job, "org.carewallet.Busy", json_pack("{s:s}", "what", "an import, an export or a backup"));
         else if (!has_room(manager))
                 keyjob_refuse(job, "There is no room on the disk for the second copy of your data that this needs. Make room and try again.");
         else
-                keyjob_derive(job, ((Adding *) job)->new_fd, SLOT_RECOVERY, rotate_derived);
+                keyjob_derive(job, rotating->code_fd, SLOT_RECOVERY, code_derived);
 }
 
 static void begin_rotating(KeyJob *job) {
@@ -264,11 +311,12 @@ static void begin_rotating(KeyJob *job) {
 }
 
 int method_rotate_key(Call *call, void *userdata) {
-        Adding *adding = (Adding *) keyjob_start(userdata, call, sizeof(*adding), begin_rotating, adding_done);
+        Rotating *rotating = (Rotating *) keyjob_start(userdata, call, sizeof(*rotating), begin_rotating, rotating_done);
 
-        if (!adding)
+        if (!rotating)
                 return -ENOMEM;
-        adding->new_fd = call_take_fd(call, "newFd");
+        rotating->code_fd = call_take_fd(call, "newFd");
+        rotating->passphrase_fd = call_take_fd(call, "passphraseFd");
         return 0;
 }
 

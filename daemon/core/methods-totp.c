@@ -195,18 +195,23 @@ static void not_enrolled(KeyJob *job) {
         keyjob_refuse(job, "No phone is enrolled.");
 }
 
-static void remove_proven(KeyJob *job) {
-        Manager *manager = job->manager;
+int totp_give_up(Manager *manager) {
         Totp none = { 0 };
+        int r;
 
-        if (!manager->wallet->totp.secret)
-                not_enrolled(job);
-        else if (commit(manager, &none, "totp-removed", NULL) != 0)
-                refuse_full(job);
-        else {
+        r = manager->wallet->totp.secret ? commit(manager, &none, "totp-removed", NULL) : 0;
+        if (r == 0)
                 totp_done(&manager->wallet->totp);
+        return r;
+}
+
+static void remove_proven(KeyJob *job) {
+        if (!job->manager->wallet->totp.secret)
+                not_enrolled(job);
+        else if (totp_give_up(job->manager) != 0)
+                refuse_full(job);
+        else
                 keyjob_reply(job, NULL, -1);
-        }
 }
 
 static void begin_remove(KeyJob *job) {

@@ -29,7 +29,7 @@ const Method methods[] = {
         { "AddKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, type: string, label: ?string, replace: ?bool", "label: string",
           "Another passphrase, recovery code or credential, or one in the place of another", method_add_key },
         { "RemoveKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, label: string", "", "It opens the wallet no more", method_remove_key },
-        { "RotateKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int", "ended: []string",
+        { "RotateKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, passphraseFd: ?int", "ended: []string",
           "A new root key: the core ends, and Unlock writes both databases anew", method_rotate_key },
         { "StepUp", METHOD_OPEN, "codeFd: int", "codesLeft: int", "Give a code of the phone, or a one-time code", method_step_up },
         { "UpgradeCipher", METHOD_PROVING, "secretFd: int, recovery: ?bool", "", "Plan to write the databases anew in the format of SQLCipher 4, for good; it happens at the next Unlock",

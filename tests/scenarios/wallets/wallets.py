@@ -137,13 +137,11 @@ class Family(unittest.TestCase):
                 given.provider('clinic')
                 given.grant('clinic')
                 wallet, new = given.json('status')['wallet_id'], 'what only the child that came of age knows'
-                given.cli('key', 'add', 'owner', '--passphrase-fd', '{}', '--new-passphrase-fd', '{}', passphrase=given.passphrase, extra_passphrases=[new])
-                given.cli('key', 'rotate', '--end-grants', '--yes', '--passphrase-fd', '{}', passphrase=new)
-                self.assertEqual([(k['label'], k['type']) for k in given.json('key', 'list')], [('owner', 'passphrase'), ('recovery code', 'recovery')])
-                self.assertEqual([g['state'] for g in given.json('grants')], ['revoked'])
-                given.lock()
+                given.cli('handover', '--end-grants', '--yes', '--passphrase-fd', '{}', '--new-passphrase-fd', '{}', passphrase=given.passphrase, extra_passphrases=[new])
                 given.unlock(code=PASSPHRASE_NEEDED)
                 given.unlock(passphrase=new)
+                self.assertEqual([(k['label'], k['type']) for k in given.json('key', 'list')], [('passphrase', 'passphrase'), ('recovery code', 'recovery')])
+                self.assertEqual([g['state'] for g in given.json('grants')], ['revoked'])
                 self.assertEqual(given.json('status')['wallet_id'], wallet)
 
         def test_a_second_daemon_of_the_same_wallet_is_refused(self):
