@@ -118,6 +118,7 @@ int pump_map_cgm(Pump *pump, unsigned number, const ParadigmCgm *cgm, const uint
                 }
                 n_even += e->is_even;
                 draft = draft_of(pump, e, text, sizeof(text));
+                pump_set_raw(pump, page + e->at + 1 - e->n, e->n);
                 if (draft)
                         r = pump_put(pump, draft, e->local_ms, number, false);
         }

@@ -434,6 +434,7 @@ static int map_entries(Map *m) {
 
                 assert(rule->map); /* a test says that the two tables have the same opcodes */
                 pump_set_known(m->pump, m->pages[m->page_of[m->at]].is_known);
+                pump_set_raw(m->pump, map_entry(m)->bytes, map_entry(m)->n);
                 r = rule->map(m, rule);
         }
         pump_set_known(m->pump, false);

@@ -43,6 +43,9 @@ void pump_amount(char ret[static 16], unsigned milli);
 /** pump_set_known() - whether what is put from now on is of a page that was read before */
 void pump_set_known(Pump *pump, bool is_known);
 
+/** pump_set_raw() - the bytes that the next records are made of: what is rejected is kept so */
+void pump_set_raw(Pump *pump, const uint8_t *bytes, size_t n);
+
 /** pump_map_history() - all records of all pages, oldest page first */
 must_check int pump_map_history(Pump *pump, const PumpPage *pages, size_t n_pages);
 /** pump_map_cgm() - all events of one glucose page */

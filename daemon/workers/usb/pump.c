@@ -36,6 +36,7 @@ struct Pump {
         Zones *zones;
         HistoryPage *history[PUMP_HISTORY_PAGES_MAX];
         size_t n_history;
+        uint64_t came; /* numbers of history pages, a bit each: also of those that were there already, and of empty ones */
         unsigned n_expected;
         GlucosePage *glucose[PUMP_GLUCOSE_PAGES_MAX];
         size_t n_glucose;
@@ -43,7 +44,9 @@ struct Pump {
         size_t n_items, n_room;
         bool is_known; /* the page that is being mapped */
         uint32_t n_rejected, n_rows;
-        uint32_t n_unset, n_ambiguous, n_skipped;
+        uint32_t n_unset, n_ambiguous, n_skipped, n_future;
+        const uint8_t *raw; /* of what is being mapped */
+        size_t n_raw;
         Draft draft;
         Payload payload;
         char scratch[SCRATCH];
@@ -178,6 +181,8 @@ int pump_add_history(Pump *pump, unsigned number, const uint8_t *page, size_t n,
         r = paradigm_page_check(page, n);
         if (r)
                 return bad_page(pump, r, "history", number, page, n);
+        if (number < PUMP_HISTORY_PAGES_MAX)
+                pump->came |= UINT64_C(1) << number;
 
         for (size_t i = 0; i != pump->n_history; i++) {
                 HistoryPage *other = pump->history[i];
@@ -249,14 +254,21 @@ void pump_expect_history(Pump *pump, unsigned n_pages) {
 }
 
 static bool has_history(const Pump *pump, unsigned number) {
-        for (size_t i = 0; i != pump->n_history; i++)
-                if (pump->history[i]->number == number)
-                        return true;
-        return false;
+        static_assert(PUMP_HISTORY_PAGES_MAX <= 64, "came has a bit for each");
+        return number < PUMP_HISTORY_PAGES_MAX && pump->came >> number & 1;
 }
 
 void pump_set_known(Pump *pump, bool is_known) {
         pump->is_known = is_known;
+}
+
+void pump_set_raw(Pump *pump, const uint8_t *bytes, size_t n) {
+        pump->raw = bytes;
+        pump->n_raw = n;
+}
+
+uint32_t pump_n_future(const Pump *pump) {
+        return pump->n_future;
 }
 
 Draft *pump_draft(Pump *pump, RecordKind kind) {
@@ -319,19 +331,22 @@ int pump_put(Pump *pump, const Draft *draft, int64_t local_ms, unsigned page, bo
         char day[16];
 
         if (local_ms < RECORD_TIME_MIN_MS || local_ms >= RECORD_TIME_MAX_MS)
-                return pump_reject(pump, page, NULL, 0, "a record of history page %u has no possible time", page);
+                return pump_reject(pump, page, pump->raw, pump->n_raw, "a record of history page %u has no possible time", page);
 
         if (is_year_2000(local_ms))
                 record.clock = RECORD_CLOCK_UNSET;
         zones_place(pump->zones, &record);
         if (record.utc_ms > pump->now_utc_ms + DAY_MS) {
+                if (is_extra) /* what it was made of is rejected as well */
+                        return 0;
+                pump->n_future += !pump->is_known;
                 day_put(day, local_ms / DAY_MS);
-                return pump_reject(pump, page, NULL, 0, "a record of page %u says that it was made on %s, which is in the future", page, day);
+                return pump_reject(pump, page, pump->raw, pump->n_raw, "a record of page %u says that it was made on %s, which is in the future", page, day);
         }
 
         draft_encode(draft, &pump->payload);
         if (pump->payload.overflow)
-                return pump_reject(pump, page, NULL, 0, "a record of page %u is too long", page);
+                return pump_reject(pump, page, pump->raw, pump->n_raw, "a record of page %u is too long", page);
 
         if (pump->n_items == pump->n_room) {
                 PumpItem *items = reallocarray(pump->items, pump->n_room + ITEMS_STEP, sizeof(*items));

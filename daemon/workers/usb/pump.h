@@ -71,6 +71,8 @@ must_check int pump_add_glucose(Pump *pump, unsigned number, const uint8_t *page
 
 /** pump_add_reading() - an answer of the pump as a record. @local_ms: its clock. Return: as pump_add_history(). */
 must_check int pump_add_reading(Pump *pump, PumpReading reading, int64_t local_ms, const uint8_t *bytes, size_t n);
+/** pump_n_future() - records of more than a day from now, which were rejected; after pump_finish() */
+uint32_t pump_n_future(const Pump *pump);
 uint32_t pump_battery_mv(const uint8_t bytes[static 3]);
 int32_t pump_reservoir_milli(const ParadigmModel *model, const uint8_t bytes[static 4]);
 

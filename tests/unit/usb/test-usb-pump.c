@@ -320,6 +320,46 @@ static void the_first_second_of_a_page_waits_for_the_page_before_it(void **state
         }
 }
 
+/* While the pump is read it may begin a page; then what was page 0 is page 1. A page with nothing on it is there all the same. */
+static void a_page_that_came_again_or_is_empty_is_no_page_that_is_missing(void **state) {
+        static const uint8_t records[][7] = { { RESUME(11) }, { RESUME(10) }, { RESUME(9) } };
+        static const unsigned orders[][4] = { { 0, 0, 1, 2 }, { 3, 0, 1, 2 }, { 0, 3, 1, 2 } };
+
+        (void) state;
+        for (size_t i = 0; i != N_ELEMENTS(orders); i++) {
+                Pump *pump = begin("723");
+
+                pump_expect_history(pump, N_ELEMENTS(orders[i]));
+                for (unsigned number = 0; number != N_ELEMENTS(orders[i]); number++) {
+                        uint8_t page[PARADIGM_PAGE_SIZE];
+                        unsigned which = orders[i][number];
+
+                        make(page, which < 3 ? records[which] : (const uint8_t[7]) { 0 }, 7);
+                        assert_int_equal(pump_add_history(pump, number, page, sizeof(page), false), 0);
+                }
+                finish(pump);
+                assert_int_equal(seen.n_records, 3);
+        }
+}
+
+/* begin() says that it is November 2023 */
+static void what_is_yet_to_come_is_kept_as_bytes(void **state) {
+        static const uint8_t records[] = { BOLUS(40), 0x01, 0x00, 0x05, 0x00, 0x05, 0x00, 0x00, 0x00, 0x49, 0x6a, 0x4b, 0x11, 0x22 };
+        uint8_t page[PARADIGM_PAGE_SIZE];
+        Pump *pump = begin("723");
+
+        (void) state;
+        make(page, records, sizeof(records));
+        assert_int_equal(pump_add_history(pump, 0, page, sizeof(page), false), 0);
+        assert_int_equal(pump_finish(pump, &seen.end), 0);
+        assert_int_equal(pump_n_future(pump), 1);
+        pump_free(pump);
+        assert_int_equal(seen.n_records, 1);
+        assert_int_equal(seen.n_rejected, 1);
+        assert_int_equal(seen.n_rejected_bytes, 13);
+        assert_non_null(strstr(seen.reason, "2034-05-17"));
+}
+
 static void an_estimate_says_what_it_still_counted(void **state) {
         static const uint8_t records[] = {
                 0x5b, 0x64, TIME, 0x32, 0x50, 0x00, 0x64, 0x28, 0x5a, 0x00, 0x00, 0x28, 0x00, 0x00, 0x00, 0x00, 0x28, 0x78,
@@ -594,6 +634,8 @@ int main(void) {
                 cmocka_unit_test(a_page_that_was_read_twice_counts_once),
                 cmocka_unit_test(a_known_page_gives_nothing_but_tells_records_apart),
                 cmocka_unit_test(the_first_second_of_a_page_waits_for_the_page_before_it),
+                cmocka_unit_test(a_page_that_came_again_or_is_empty_is_no_page_that_is_missing),
+                cmocka_unit_test(what_is_yet_to_come_is_kept_as_bytes),
                 cmocka_unit_test(an_estimate_says_what_it_still_counted),
                 cmocka_unit_test(what_is_not_a_whole_page_is_refused_with_a_reason),
                 cmocka_unit_test(records_from_before_the_clock_was_set_are_marked),
