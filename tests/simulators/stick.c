@@ -19,7 +19,7 @@ void sim_init(Sim *sim, const char *serial, const char *model) {
         memcpy(sim->model, model, 3);
         sim->is_asleep = true;
         sim->merge = 2;
-        sim->bad_page = -1;
+        sim->bad_page = sim->refused_page = -1;
 }
 
 static bool is_fault(Sim *sim, SimFault fault) {
@@ -155,6 +155,8 @@ static void pump(Sim *sim, unsigned opcode, const uint8_t *parameters) {
         case 0x80:
                 if (parameters[0] >= sim->n_pages)
                         refuse(sim, 0x08);
+                else if (sim->refused_page >= 0 && parameters[0] >= sim->refused_page)
+                        refuse(sim, sim->refusal);
                 else
                         send_page(sim, sim->pages[parameters[0]], PARADIGM_PAGE_SIZE, sim->bad_page == parameters[0]);
                 return;

@@ -40,6 +40,8 @@ typedef struct Sim {
         bool is_asleep, is_worldwide, is_deaf; /* deaf: no pump in reach */
         unsigned merge;                        /* radio packets in a frame: 1 to 3 */
         int bad_page;                          /* this history page always comes with a wrong checksum; -1 none */
+        int refused_page;                      /* this history page, and those behind it, are refused with refusal; -1 none */
+        uint8_t refusal;
         Replay replay;                         /* what it has captured is answered as captured, all else as simulated */
         /* what goes wrong: at the how-manieth transfer, and then again every so many */
         SimFault fault;

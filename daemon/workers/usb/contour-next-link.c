@@ -210,7 +210,10 @@ static int receive(ContourNextLink *link, bool has_sum, uint8_t ret[static MESSA
                 return CONTOUR_NEXT_LINK_E_NO_PUMP;
         }
         *ret_n_payload = n_message - ENVELOPE;
-        return *ret_n_payload == 2 && ret[ENVELOPE] == NAK ? CONTOUR_NEXT_LINK_E_REFUSED : 0;
+        if (*ret_n_payload != 2 || ret[ENVELOPE] != NAK)
+                return 0;
+        link->refusal = ret[ENVELOPE + 1];
+        return CONTOUR_NEXT_LINK_E_REFUSED;
 }
 
 static int transmit(ContourNextLink *link, unsigned opcode, const uint8_t *parameters, size_t n_parameters) {

@@ -36,7 +36,7 @@ enum {
 typedef struct ContourNextLink {
         const Transport *transport;
         char serial[PARADIGM_SERIAL_SIZE]; /* of the pump: the one that the meter is linked with */
-        uint8_t refusal;                   /* the meter's reason for which nothing came, as it says it */
+        uint8_t refusal;                   /* the meter's or the pump's reason for which nothing came, as it says it */
         unsigned n_retries;                /* answers that were asked for again */
 } ContourNextLink;
 

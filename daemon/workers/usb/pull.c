@@ -188,6 +188,15 @@ static int check_isig(const uint8_t *page, size_t n) {
         return paradigm_isig_check(page, n);
 }
 
+/* It said that it had more: whether what is missing exists must be found out another time. */
+static int pages_end(Pull *p, const char *what, unsigned i, unsigned n_pages) {
+        char text[160];
+
+        (void) snprintf(text, sizeof(text), "The pump says that it has %u %s pages, and gives out %u of them. Pull again when nothing is on its screen.", n_pages, what, i);
+        p->result->n_missing++;
+        return note(p, text);
+}
+
 /* Newest first, until one that is known; that one is still of use: it tells equal records apart. */
 static int read_history(Pull *p) {
         unsigned n_pages = HISTORY_PAGES_512;
@@ -216,7 +225,9 @@ static int read_history(Pull *p) {
                 p->result->n_pages++;
                 r = pump_link_page(&p->link, CARELINK_HISTORY_PAGE, number, page, sizeof(page), check_page, &n);
                 p->n_done++;
-                if (r == PUMP_LINK_E_REFUSED && number > 0) { /* no such page: a pump that is not full yet */
+                if (r == PUMP_LINK_E_REFUSED && number > 0 && pump_link_has_no_page(&p->link)) {
+                        if (p->model.group != PARADIGM_X12)
+                                return pages_end(p, "history", number, n_pages);
                         pump_expect_history(p->pump, number);
                         return 0;
                 }
@@ -250,13 +261,13 @@ static int read_glucose(Pull *p) {
         if (p->model.group < PARADIGM_X22)
                 return 0;
         r = pump_link_ask(&p->link, CARELINK_NEWEST_GLUCOSE, reply);
-        if (r == PUMP_LINK_E_REFUSED)
+        if (r == PUMP_LINK_E_REFUSED && pump_link_has_no_page(&p->link))
                 return 0; /* a pump that has had no sensor */
         if (r)
                 return r;
         newest = (uint32_t) paradigm_be16(reply) << 16 | paradigm_be16(reply + 2);
         n_pages = reply[5] < GLUCOSE_PAGES_MAX ? reply[5] : GLUCOSE_PAGES_MAX;
-        if (n_pages > newest + 1)
+        if (newest < n_pages)
                 n_pages = newest + 1;
         p->n_all = p->n_done + n_pages;
 
@@ -268,8 +279,8 @@ static int read_glucose(Pull *p) {
                         return r;
                 r = pump_link_page(&p->link, CARELINK_GLUCOSE_PAGE, number, page, sizeof(page), check_page, &n);
                 p->n_done++;
-                if (r == PUMP_LINK_E_REFUSED)
-                        return 0;
+                if (r == PUMP_LINK_E_REFUSED && pump_link_has_no_page(&p->link))
+                        return pages_end(p, "glucose", i, n_pages);
                 if (r) {
                         p->result->n_pages++;
                         r = missing(p, r, "glucose", number, page, n);
@@ -363,6 +374,10 @@ static int run(PumpLinkKind kind, const Transport *transport, const FrameUsbRequ
                 r = note(&p, pump_link_words_open(&p.link));
         if (r == 0)
                 r = pump_finish(pump, &end);
+        if (r == 0 && pump_n_future(pump) && result.clock_offset_ms > DAY_MS) {
+                result.is_complete = false; /* what was rejected is read again */
+                r = note(&p, "By this computer's clock records of this pump are yet to come, so they were not kept: one of the two clocks is wrong. Set it, and pull again.");
+        }
         if (r)
                 return r;
         end.n_rejected += p.n_rejected;

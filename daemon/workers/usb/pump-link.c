@@ -75,6 +75,12 @@ int pump_link_page(PumpLink *link, CarelinkOpcode opcode, uint32_t number, uint8
         return contour_next_link_page(&link->meter, opcode, number, page, n_page, check, ret_n);
 }
 
+bool pump_link_has_no_page(const PumpLink *link) {
+        unsigned refusal = link->kind == PUMP_LINK_METER ? link->meter.refusal : link->stick.refusal;
+
+        return refusal == PUMP_LINK_REFUSED || refusal == PUMP_LINK_NO_SUCH_PAGE;
+}
+
 const char *pump_link_words(const PumpLink *link, int r) {
         bool is_meter = link->kind == PUMP_LINK_METER;
 

@@ -17,6 +17,10 @@ enum {
         PUMP_LINK_E_REFUSED = CARELINK_STICK_E_REFUSED,
         PUMP_LINK_E_GARBLED = CARELINK_STICK_E_GARBLED,
         PUMP_LINK_E_FOREIGN = CARELINK_STICK_E_FOREIGN,
+
+        /* of PUMP_LINK_E_REFUSED, from a page that it does not have (a 723: the first); others are for a while, as 0c when a bolus runs */
+        PUMP_LINK_REFUSED = 0x08,
+        PUMP_LINK_NO_SUCH_PAGE = 0x0d,
 };
 
 typedef enum PumpLinkKind {
@@ -46,6 +50,8 @@ must_check int pump_link_ask(PumpLink *link, CarelinkOpcode opcode, uint8_t ret[
 must_check int pump_link_page(PumpLink *link, CarelinkOpcode opcode, uint32_t number, uint8_t *page, size_t n_page,
                               int (*check)(const uint8_t *page, size_t n), size_t *ret_n);
 
+/** pump_link_has_no_page() - whether the pump's last refusal was of a page that it does not have */
+bool pump_link_has_no_page(const PumpLink *link);
 /** pump_link_words() - what an error means for the patient, and what to do */
 const char *pump_link_words(const PumpLink *link, int r);
 /** pump_link_words_open() - the same of what pump_link_close() could not do */

@@ -294,7 +294,8 @@ class Real(Pulls):
                         for one in self.w.json('imports'):
                                 self.w.cli('imports', 'undo', str(one['id']), '--yes')
                         self.stick.set(fault=usb.UNPLUG, fault_at=at, is_asleep=1, is_radio_on=0, is_driver_bound=1)
-                        self.pull(code=(PARTLY, REFUSED))
+                        result = self.pull(code=(DONE, PARTLY, REFUSED))
+                        self.assertTrue(result.code != DONE or self.stick['n_transfers'] < at, result)  # on a busy machine there are fewer polls
                         self.assertLessEqual(set(self.content()), whole, f'unplugged at {at}')
 
         def test_the_same_pump_by_both_paths_is_in_the_wallet_once(self):

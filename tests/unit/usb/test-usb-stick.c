@@ -41,7 +41,11 @@ typedef struct Outcome {
 /* 2015-05-28 20:46:23, what the simulated pump's clock shows */
 #define SIM_CLOCK_MS INT64_C(1432845983000)
 
+/* the same in UTC */
+#define NOW_MS INT64_C(1432838783000)
+
 static Outcome whole, part;
+static int64_t now_ms = NOW_MS;
 static Zones *zones;
 static uint8_t made[PAGES][PARADIGM_PAGE_SIZE];
 
@@ -104,7 +108,7 @@ static void run(Sim *sim, Outcome *ret, const char *serial, const FrameUsbPump *
         const ImportSink sink = {
                 .userdata = ret, .source = on_source, .record = on_record, .rejected = on_rejected, .note = on_note, .progress = on_progress,
         };
-        FrameUsbRequest request = { .now_utc_ms = INT64_C(1432838783000) };
+        FrameUsbRequest request = { .now_utc_ms = now_ms };
         Transport transport = sim_transport(sim);
 
         ret->n = ret->n_readings = ret->n_rejected = ret->n_notes = 0;
@@ -398,6 +402,42 @@ static void a_page_that_never_comes_whole_is_reported_and_the_others_are_read(vo
         assert_int_equal(part.end.n_rejected, 2);
 }
 
+/* For a while, or against what it said: what it did not give out is asked for again the next time. */
+static void a_pump_that_refuses_a_page_has_not_been_read_whole(void **state) {
+        static const uint8_t refusals[] = { 0x0c, 0x08, 0x0d };
+
+        (void) state;
+        for (size_t i = 0; i != N_ELEMENTS(refusals); i++) {
+                Sim sim;
+
+                begin(&sim);
+                sim.refused_page = 2;
+                sim.refusal = refusals[i];
+                run(&sim, &part, "345192", NULL);
+                assert_int_equal(part.r, 0);
+                assert_false(part.result.is_complete);
+                assert_true(part.result.n_missing);
+                assert_int_equal(part.n, 12 + 70 - 1); /* the first of a page may belong with the page that is missing */
+                assert_false(sim.is_radio_on);
+        }
+}
+
+/* A computer that woke up in 1970, or a pump that was set to the wrong year: once that is put right all is there. */
+static void what_is_yet_to_come_by_a_wrong_clock_is_read_again(void **state) {
+        Sim sim;
+
+        (void) state;
+        begin(&sim);
+        now_ms = INT64_C(1262304000000); /* 2010 */
+        run(&sim, &part, "345192", NULL);
+        now_ms = NOW_MS;
+        assert_int_equal(part.r, 0);
+        assert_int_equal(part.n, 0);
+        assert_int_equal(part.n_rejected, N_BOLUSES);
+        assert_false(part.result.is_complete);
+        assert_non_null(strstr(part.note, "clock"));
+}
+
 static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
         static const struct {
                 SimFault fault;
@@ -564,6 +604,8 @@ int main(void) {
                 cmocka_unit_test(a_sensor_is_read_on_while_the_pump_stands_still),
                 cmocka_unit_test(who_is_not_there_or_is_another_is_said_in_plain_words),
                 cmocka_unit_test(a_page_that_never_comes_whole_is_reported_and_the_others_are_read),
+                cmocka_unit_test(a_pump_that_refuses_a_page_has_not_been_read_whole),
+                cmocka_unit_test(what_is_yet_to_come_by_a_wrong_clock_is_read_again),
                 cmocka_unit_test(no_fault_at_any_transfer_makes_a_wrong_record),
                 cmocka_unit_test(what_keeps_failing_ends_in_time),
                 cmocka_unit_test(captured_traffic_gives_what_its_pages_give_and_survives_unplugging_at_every_transfer),
