@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import os
+import signal
 import socket
 import statistics
 import struct
@@ -21,6 +22,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import dpop  # noqa: E402
+import usb  # noqa: E402
 import wallet  # noqa: E402
 from wallet import Wallet  # noqa: E402
 
@@ -463,7 +465,31 @@ def pages(data):
         at_least('pages: glucose with sensor currents', figures['glucose_isig'], 200, 'MB/s', 0)
 
 
-BENCHES = [machine, imports, readers, pages, memory, idle, slices, revoke, redemptions, stalled]
+def stop(data):
+        """Ctrl-C while a pump is read, at the stick's own pace: until the radio is off, what was read is stored and the command has ended."""
+        took_s = []
+        pages = [usb.page([usb.bolus(1 + i // 2, 12 + i % 2, m, 0, 5) for m in range(60)]) for i in range(36)]
+        stick = usb.Stick(pages, speed=1)
+        with Wallet(env=stick.env) as w:
+                w.init()
+                for i in range(RUNS):
+                        stick.set(n_pages_sent=0, is_asleep=0, is_radio_on=1)
+                        process = w.start_cli('pull', '--device', stick.node, '--serial', stick.serial)
+                        wallet.wait_for(lambda: stick['n_pages_sent'] >= 1, 60, 'a page')
+                        time.sleep(0.13 * i)
+                        begin = time.monotonic()
+                        process.send_signal(signal.SIGINT)
+                        process.communicate(timeout=20)
+                        took_s.append(time.monotonic() - begin)
+                        assert not stick['is_radio_on']
+                        for one in w.json('imports'):
+                                w.cli('imports', 'undo', str(one['id']), '--yes')
+        stick.close()
+        line('pull: Ctrl-C until the command has ended, median', f'{statistics.median(took_s):.2f} s')
+        at_most('pull: Ctrl-C until the command has ended, longest', max(took_s), 1, 's', 2)
+
+
+BENCHES = [machine, imports, readers, pages, stop, memory, idle, slices, revoke, redemptions, stalled]
 
 
 def main():

@@ -23,7 +23,7 @@ NONE, UNPLUG, STALL, SILENCE, SHORT, FLIP, NAK, CANCEL, STALE = range(9)
 PAGES_MAX = 36
 NUMBERS = ('n_pages', 'n_glucose', 'newest_glucose', 'is_asleep', 'is_worldwide', 'is_deaf', 'merge', 'bad_page', 'fault', 'fault_at', 'fault_every',
            'speed', 'n_sessions', 'n_transfers', 'n_pages_sent', 'n_refused', 'is_radio_on', 'is_driver_bound', 'n_detached', 'n_attached', 'n_claimed',
-           'n_script', 'n_replayed')
+           'n_script', 'n_replayed', 'n_until_stop')
 AT = 16
 PAGES_AT = AT + 4 * len(NUMBERS)
 SCRIPT_AT = PAGES_AT + PAGES_MAX * (1024 + 1024 + 2048)
@@ -86,7 +86,10 @@ class Stick:
 
         def set_captures(self, paths):
                 """Files with the traffic of a real stick (tests/simulators/replay.h); what is in several, the first one tells."""
-                script = b''.join(open(path, 'rb').read() for path in paths)
+                script = b''
+                for path in paths:
+                        with open(path, 'rb') as f:
+                                script += f.read()
                 assert len(script) <= SCRIPT_MAX
                 with open(self.path, 'r+b') as f:
                         f.seek(SCRIPT_AT)

@@ -37,6 +37,7 @@ static int begin_transfer(Meter *m) {
                 return -ENODEV;
         if (is_fault(m, METER_CANCEL) && !m->is_cancelled) {
                 m->is_cancelled = true;
+                m->cancelled_at_ms = m->now_ms;
                 return -ECANCELED;
         }
         return is_fault(m, METER_STALL) ? TRANSPORT_E_STALL : 0;

@@ -42,7 +42,7 @@ typedef struct Meter {
         unsigned fault_at, fault_every;
 
         /* what it is doing */
-        int64_t now_ms;
+        int64_t now_ms, cancelled_at_ms;
         unsigned n_transfers, n_pages_sent, n_commands[256];
         unsigned step;         /* into remote mode; 6: there */
         bool is_open;          /* the pump */

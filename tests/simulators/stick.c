@@ -38,6 +38,7 @@ static int begin_transfer(Sim *sim) {
                 return -ENODEV;
         if (is_fault(sim, SIM_CANCEL) && !sim->is_cancelled) {
                 sim->is_cancelled = true;
+                sim->cancelled_at_ms = sim->now_ms;
                 return -ECANCELED;
         }
         return is_fault(sim, SIM_STALL) ? TRANSPORT_E_STALL : 0;
@@ -46,6 +47,8 @@ static int begin_transfer(Sim *sim) {
 static void queue(Sim *sim, const uint8_t *bytes, size_t n) {
         if (sim->n_taken == sim->n_queue)
                 sim->n_taken = sim->n_queue = 0;
+        if (sim->is_cancelled && sim->is_mute_when_cancelled)
+                return;
         if (n > SIM_QUEUE - sim->n_queue) /* a host that does not read loses it */
                 return;
         memcpy(sim->queue + sim->n_queue, bytes, n);
@@ -230,7 +233,7 @@ static void download(Sim *sim, size_t n) {
 
         if (n != frame_size(sim) || n < 15)
                 return;
-        frame[2] = sim->is_nak ? 2 : sim->n_radio > PACKET ? 4 : 3;
+        frame[2] = sim->is_nak ? 2 : sim->n_radio == 1 ? 1 : sim->n_radio > PACKET ? 4 : 3;
         frame[6] = (uint8_t) n_body;
         frame[5] = sim->n_sent + n_body == sim->n_radio ? 0x80 : 0;
         frame[7] = 0xa7;

@@ -38,6 +38,7 @@ typedef struct Sim {
         size_t n_glucose;
         uint32_t newest_glucose;
         bool is_asleep, is_worldwide, is_deaf; /* deaf: no pump in reach */
+        bool is_mute_when_cancelled;           /* the stick says nothing any more then */
         unsigned merge;                        /* radio packets in a frame: 1 to 3 */
         int bad_page;                          /* this history page always comes with a wrong checksum; -1 none */
         int refused_page;                      /* this history page, and those behind it, are refused with refusal; -1 none */
@@ -48,7 +49,7 @@ typedef struct Sim {
         unsigned fault_at, fault_every;
 
         /* what it is doing */
-        int64_t now_ms, awake_at_ms;
+        int64_t now_ms, awake_at_ms, cancelled_at_ms;
         unsigned n_transfers, n_pages_sent, n_commands[256];
         bool is_gone, is_cancelled, is_radio_on;
         uint8_t queue[SIM_QUEUE]; /* to the host */

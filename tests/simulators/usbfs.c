@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "stick.h"
 
@@ -52,7 +53,7 @@ typedef struct SimFile { /* as tests/lib/usb.py has it */
         /* what happened */
         uint32_t n_sessions, n_transfers, n_pages_sent, n_refused, is_radio_on;
         uint32_t is_driver_bound, n_detached, n_attached, n_claimed;
-        uint32_t n_script, n_replayed;
+        uint32_t n_script, n_replayed, n_until_stop; /* transfers when the word to stop was heard; 0: it was not */
         uint8_t pages[SIM_PAGES_MAX][PAGE], glucose[SIM_PAGES_MAX][PAGE], isig[SIM_PAGES_MAX][ISIG];
         char script[SCRIPT_MAX]; /* captures (replay.h), n_script bytes of them */
 } SimFile;
@@ -236,6 +237,8 @@ static int wait_for(struct pollfd *fds, nfds_t n, int timeout_ms) {
         r = real.poll(fds, n, file ? scaled_ms(timeout_ms) : timeout_ms);
         if (device)
                 device->fd = DEVICE_FD;
+        if (file && r > 0 && n == 1 && fds[0].fd == STDIN_FILENO && file->n_until_stop == 0)
+                file->n_until_stop = sim.n_transfers;
         return r;
 }
 
@@ -322,6 +325,7 @@ static void begin_worker(void) {
         sim.fault_at = mapped->fault_at;
         sim.fault_every = mapped->fault_every;
         transport = sim_transport(&sim);
+        mapped->n_until_stop = 0;
         mapped->n_sessions++;
         file = mapped;
 }

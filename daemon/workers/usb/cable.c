@@ -10,7 +10,6 @@
 
 enum {
         WRITE_MS = 1000,
-        SLICE_MS = 250, /* of a longer wait: how long a word to stop may go unheard */
         INTERFACE = 0,
         N_TRIES = 8,    /* of a call that a signal interrupted */
 };
@@ -165,16 +164,20 @@ static int transfer(Cable *cable, uint8_t endpoint, uint8_t *bytes, size_t n, un
 static int write_bytes(void *userdata, const uint8_t *bytes, size_t n) {
         Cable *cable = userdata;
         uint8_t copy[64]; /* libusb's buffer is not const; nothing longer is ever said */
+        unsigned left_ms = WRITE_MS;
         size_t n_done;
         int r;
 
         assert(n <= sizeof(copy));
 
-        r = stopped(cable, 0);
-        if (r)
-                return r;
         memcpy(copy, bytes, n);
-        r = transfer(cable, cable->out, copy, n, WRITE_MS, &n_done);
+        do { /* one packet: it went, or it did not */
+                r = stopped(cable, 0);
+                if (r)
+                        return r;
+                r = transfer(cable, cable->out, copy, n, CABLE_SLICE_MS, &n_done);
+                left_ms -= CABLE_SLICE_MS;
+        } while (r == TRANSPORT_E_TIMEOUT && n_done == 0 && left_ms && !cable->is_stopped);
         return r == 0 && n_done < n ? TRANSPORT_E_STALL : r;
 }
 
@@ -187,7 +190,7 @@ static int read_bytes(void *userdata, uint8_t *bytes, size_t n, unsigned timeout
                 r = stopped(cable, 0);
                 if (r)
                         return r;
-                slice_ms = left_ms < SLICE_MS ? left_ms : SLICE_MS;
+                slice_ms = left_ms < CABLE_SLICE_MS ? left_ms : CABLE_SLICE_MS;
                 r = transfer(cable, cable->in, bytes, n, slice_ms, ret_n);
                 if (r == TRANSPORT_E_TIMEOUT && *ret_n)
                         return 0; /* it came as time ran out */

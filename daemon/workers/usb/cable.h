@@ -9,6 +9,8 @@
 #include "transport.h"
 
 enum {
+        CABLE_SLICE_MS = 125, /* of a longer wait: how long a word to stop may go unheard, and what a write may take after it */
+
         CABLE_E_ACCESS = 1, /* not a USB device's node, or not open for writing */
         CABLE_E_OTHER,      /* no interface with an endpoint each way, of the kind that was asked for */
         CABLE_E_BUSY,       /* another program has claimed the interface */

@@ -21,6 +21,7 @@ enum {
         TRIES = 3,
         READ_MS = 1000,   /* for one transfer; it takes about 100 */
         POLL_MS = 100,
+        OWED_MS = 125,    /* an answer takes about 105 */
         ANSWER_MS = 1000, /* of an awake pump */
         WAKE_MS = 25000,  /* of a sleeping one: about 17 s */
         POWER_MINUTES = 10,
@@ -124,8 +125,32 @@ static int read_exactly(CarelinkStick *stick, uint8_t *bytes, size_t n) {
                         n_packet = n - n_read;
                 memcpy(bytes + n_read, packet, n_packet);
                 n_read += n_packet;
+                stick->n_owed -= n_packet < stick->n_owed ? n_packet : stick->n_owed;
         }
         return 0;
+}
+
+static int write_and_owe(CarelinkStick *stick, const uint8_t *bytes, size_t n, size_t n_answer) {
+        const Transport *t = stick->transport;
+        int r = t->write(t->userdata, bytes, n);
+
+        stick->n_owed = r == 0 ? n_answer : 0;
+        return r;
+}
+
+/* What a session that was stopped in the middle of an answer left of it: the next command would take it for its own. */
+static int take_owed(CarelinkStick *stick) {
+        const Transport *t = stick->transport;
+        uint8_t packet[CARELINK_STICK_PACKET];
+        size_t n = 1;
+        int r = 0;
+
+        while (r == 0 && n && stick->n_owed) {
+                r = t->read(t->userdata, packet, sizeof(packet), OWED_MS, &n);
+                stick->n_owed -= n < stick->n_owed ? n : stick->n_owed;
+        }
+        stick->n_owed = 0;
+        return r < 0 ? r : 0;
 }
 
 /* Until nothing comes any more: what an interrupted answer left in the pipe. */
@@ -162,7 +187,7 @@ static int command(CarelinkStick *stick, const uint8_t *bytes, size_t n, uint8_t
                         if (r)
                                 return r;
                 }
-                r = t->write(t->userdata, bytes, n);
+                r = write_and_owe(stick, bytes, n, CARELINK_STICK_PACKET);
                 if (r == 0)
                         r = read_exactly(stick, ret, CARELINK_STICK_PACKET);
                 if (r < 0)
@@ -180,7 +205,6 @@ static int small_command(CarelinkStick *stick, uint8_t opcode, uint8_t ret[stati
 /* A frame from the radio when there is one: *ret_n is 0 when there is none yet. */
 static int poll_frame(CarelinkStick *stick, uint8_t ret[static CARELINK_FRAME_MAX], size_t *ret_n) {
         uint8_t answer[CARELINK_STICK_PACKET], download[5] = { STICK_DOWNLOAD, 0 };
-        const Transport *t = stick->transport;
         size_t n;
         int r;
 
@@ -197,7 +221,7 @@ static int poll_frame(CarelinkStick *stick, uint8_t ret[static CARELINK_FRAME_MA
         download[2] = (uint8_t) (n >> 8);
         download[3] = (uint8_t) n;
         download[4] = paradigm_crc8(download, 4);
-        r = t->write(t->userdata, download, sizeof(download));
+        r = write_and_owe(stick, download, sizeof(download), n);
         if (r == 0)
                 r = read_exactly(stick, ret, n);
         if (r)
@@ -311,8 +335,11 @@ static int power(CarelinkStick *stick, uint8_t on, uint8_t minutes, unsigned pat
         int r;
 
         r = transmit(stick, CARELINK_POWER, (const uint8_t[]) { on, minutes }, 2);
-        if (r == 0)
+        for (unsigned i = 0; i != DRAIN_MAX && r == 0; i++) {
                 r = receive(stick, patience_ms, &received);
+                if (r == 0 && received.frame.n_body == 1) /* else it is what a page still had on its way */
+                        break;
+        }
         if (may_retry(r)) {
                 int drained = drain(stick);
 
@@ -330,8 +357,11 @@ int carelink_stick_sleep(CarelinkStick *stick) {
         int r = CARELINK_STICK_E_SILENT;
 
         /* who does not want to go on wants this all the more */
-        for (unsigned i = 0; i != TRIES && (may_retry(r) || r == -ECANCELED); i++)
-                r = power(stick, 0, 0, ANSWER_MS);
+        for (unsigned i = 0; i != TRIES && (may_retry(r) || r == -ECANCELED); i++) {
+                r = take_owed(stick);
+                if (r == 0)
+                        r = power(stick, 0, 0, ANSWER_MS);
+        }
         return r;
 }
 

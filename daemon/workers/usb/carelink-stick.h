@@ -55,6 +55,7 @@ typedef struct CarelinkStick {
         uint8_t version[2]; /* of the stick's software */
         uint8_t refusal;    /* the pump's reason: 08 refused, 0d no such page ... */
         unsigned n_retries; /* answers that were asked for again */
+        size_t n_owed;      /* bytes of the answer to what was written last that were not read */
 } CarelinkStick;
 
 /**

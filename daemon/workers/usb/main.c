@@ -79,6 +79,8 @@ static const char *why_not(int r) {
         }
 }
 
+static_assert(CABLE_SLICE_MS + PULL_STOP_MS + CABLE_SLICE_MS < 1000, "who wants to stop waits for less than a second: until it is heard, for the radio, and for its last write");
+
 static int session(Cable *cable, const FrameUsbRequest *request, Zones *zones, FrameBuffer *out) {
         const ImportSink sink = import_sink(out);
         cleanup(tracer_freep) Tracer *tracer = NULL;

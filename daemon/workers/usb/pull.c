@@ -311,6 +311,53 @@ static int read_glucose(Pull *p) {
         return 0;
 }
 
+/* --- an end in time --- */
+
+/* A transport that gives out a moment after the word to stop: whatever a driver still tries then, and however often, the session ends. */
+typedef struct Deadline {
+        const Transport *real;
+        int64_t until_ms; /* on its clock; INT64_MAX: nobody wants to stop */
+} Deadline;
+
+static int heard(Deadline *d, int r) {
+        if (r == -ECANCELED)
+                d->until_ms = d->real->now_ms(d->real->userdata) + PULL_STOP_MS;
+        return r;
+}
+
+static unsigned left_ms(const Deadline *d, unsigned wanted_ms) {
+        int64_t left = d->until_ms - d->real->now_ms(d->real->userdata);
+
+        return left <= 0 ? 0 : left < wanted_ms ? (unsigned) left : wanted_ms;
+}
+
+static int deadline_write(void *userdata, const uint8_t *bytes, size_t n) {
+        Deadline *d = userdata;
+
+        return left_ms(d, 1) ? heard(d, d->real->write(d->real->userdata, bytes, n)) : -ETIMEDOUT;
+}
+
+static int deadline_read(void *userdata, uint8_t *bytes, size_t n, unsigned timeout_ms, size_t *ret_n) {
+        Deadline *d = userdata;
+
+        timeout_ms = left_ms(d, timeout_ms);
+        *ret_n = 0;
+        return timeout_ms ? heard(d, d->real->read(d->real->userdata, bytes, n, timeout_ms, ret_n)) : -ETIMEDOUT;
+}
+
+static int deadline_wait(void *userdata, unsigned ms) {
+        Deadline *d = userdata;
+
+        ms = left_ms(d, ms);
+        return ms ? heard(d, d->real->wait(d->real->userdata, ms)) : -ETIMEDOUT;
+}
+
+static int64_t deadline_now(void *userdata) {
+        const Deadline *d = userdata;
+
+        return d->real->now_ms(d->real->userdata);
+}
+
 /* --- the session --- */
 
 static int talk(Pull *p, PumpLinkKind kind, const Transport *transport) {
@@ -337,7 +384,7 @@ static int talk(Pull *p, PumpLinkKind kind, const Transport *transport) {
 
 /* Errors that come from the cable and the pump; the others are ours. */
 static bool is_of_device(int r) {
-        return r > 0 || r == -ENODEV || r == -ECANCELED || r == -EIO || r == -EPIPE || r == -EPROTO || r == -EOVERFLOW;
+        return r > 0 || r == -ENODEV || r == -ECANCELED || r == -ETIMEDOUT || r == -EIO || r == -EPIPE || r == -EPROTO || r == -EOVERFLOW;
 }
 
 static int run(PumpLinkKind kind, const Transport *transport, const FrameUsbRequest *request, Zones *zones, const ImportSink *sink,
@@ -345,12 +392,14 @@ static int run(PumpLinkKind kind, const Transport *transport, const FrameUsbRequ
         cleanup(pump_freep) Pump *pump = NULL;
         FrameUsbPump result = { .reservoir_milli = -1 };
         FrameImportEnd end = { 0 };
+        Deadline deadline = { .real = transport, .until_ms = INT64_MAX };
+        const Transport limited = { .userdata = &deadline, .write = deadline_write, .read = deadline_read, .wait = deadline_wait, .now_ms = deadline_now };
         Pull p = { .request = request, .zones = zones, .sink = sink, .result = &result, .refusal = ret_refusal };
         char text[320];
         int r, slept = 0;
 
         ret_refusal[0] = '\0';
-        r = talk(&p, kind, transport);
+        r = talk(&p, kind, &limited);
         pump = p.pump;
         if (r != -ENODEV)
                 slept = pump_link_close(&p.link);

@@ -11,6 +11,7 @@
 
 enum {
         PULL_REFUSAL_MAX = 512,
+        PULL_STOP_MS = 700, /* for switching the radio off when the patient wants to stop: it takes 320 to 640, four or six transfers */
 
         PULL_E_REFUSED = 1, /* nothing could be read; the text says why and what to do */
 };

@@ -88,6 +88,7 @@ const char *pump_link_words(const PumpLink *link, int r) {
         case -ENODEV:
                 return is_meter ? "The meter was unplugged." : "The CareLink USB stick was unplugged.";
         case -ECANCELED:
+        case -ETIMEDOUT: /* only after it */
                 return "Stopped, as you asked.";
         case PUMP_LINK_E_SILENT:
                 return is_meter ? "The meter does not answer. Unplug it, plug it in again, and try once more."

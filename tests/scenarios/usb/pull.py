@@ -167,10 +167,12 @@ class Synthetic(Pulls):
                 self.stick.set(speed=5)
                 process = self.w.start_cli('pull', '--device', self.stick.node, '--serial', self.stick.serial, '--json')
                 wait_for(lambda: self.stick['n_pages_sent'] >= 3, 60, 'some pages')
-                begun = time.monotonic()
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=20)
-                self.assertLess(time.monotonic() - begun, 5)
+                # the rest of an answer, the radio's switch, its acknowledgement, a look for the pump's answer, that: what each may take
+                # the driver's own test says, and how long it took, ./dev bench
+                self.assertGreater(self.stick['n_until_stop'], 0)
+                self.assertLessEqual(self.stick['n_transfers'] - self.stick['n_until_stop'], 12)
                 self.assertEqual(process.returncode, PARTLY, err)
                 report = json.loads(out)
                 self.assertFalse(report['pump']['complete'])
@@ -291,6 +293,8 @@ class Real(Pulls):
                 whole, n_transfers = set(self.content()), self.stick['n_transfers']
                 self.assertGreater(n_transfers, 1450)
                 for at in range(1, n_transfers, int(os.environ.get('CAREWALLET_EVERY', n_transfers // 12))):
+                        if at % 100 == 1:
+                                self.w.unlock()
                         for one in self.w.json('imports'):
                                 self.w.cli('imports', 'undo', str(one['id']), '--yes')
                         self.stick.set(fault=usb.UNPLUG, fault_at=at, is_asleep=1, is_radio_on=0, is_driver_bound=1)

@@ -317,6 +317,7 @@ static void a_pull_goes_through_a_meter_too(void **state) {
                 if (pull("345192", &result, refusal) != 0)
                         assert_non_null(strstr(refusal, "as you asked"));
                 assert_false(meter.is_open);
+                assert_true(meter.now_ms - meter.cancelled_at_ms < PULL_STOP_MS);
         }
 
         plug_in_records();

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/workers/usb/cable.h"
 #include "daemon/workers/usb/pull.h"
 #include "tests/simulators/stick.h"
 
@@ -478,6 +479,44 @@ static void no_fault_at_any_transfer_makes_a_wrong_record(void **state) {
         print_message("%u sessions with a fault, %u of them read everything\n", n_runs, n_whole);
 }
 
+/* In the simulated pump's time, at each transfer: until it is heard, for the radio, and for the last write. */
+static void who_wants_to_stop_waits_for_less_than_a_second(void **state) {
+        int64_t longest_ms = 0;
+        unsigned n_off = 0;
+        Sim sim;
+
+        (void) state;
+        for (unsigned is_asleep = 0; is_asleep != 2; is_asleep++) {
+                for (unsigned is_mute = 0; is_mute != 2; is_mute++) {
+                        unsigned at = 0;
+
+                        do {
+                                int64_t took_ms;
+
+                                begin(&sim);
+                                sim.is_asleep = is_asleep;
+                                sim.is_mute_when_cancelled = is_mute;
+                                sim.fault = SIM_CANCEL;
+                                sim.fault_at = ++at;
+                                run(&sim, &part, "345192", NULL);
+                                took_ms = sim.now_ms - sim.cancelled_at_ms;
+                                if (sim.is_cancelled && took_ms > PULL_STOP_MS + CABLE_SLICE_MS)
+                                        fail_msg("stopped at transfer %u: it took %lld ms", at, (long long) took_ms);
+                                if (sim.is_cancelled && took_ms > longest_ms)
+                                        longest_ms = took_ms;
+                                /* a pump that is being woken hears nothing else for 17 s */
+                                if (sim.is_cancelled && !is_mute && sim.cancelled_at_ms > sim.awake_at_ms && strstr(part.note, "could not be switched off"))
+                                        fail_msg("stopped at transfer %u: the pump did not say that its radio is off", at);
+                                n_off += sim.is_cancelled && !sim.is_radio_on;
+                                assert_true(!sim.is_cancelled || is_mute || !sim.is_radio_on);
+                        } while (sim.is_cancelled);
+                        assert_true(at > 300);
+                }
+        }
+        print_message("stopped within %lld ms at each transfer, and %d until it is heard\n", (long long) longest_ms, CABLE_SLICE_MS);
+        assert_true(n_off > 600);
+}
+
 static void what_keeps_failing_ends_in_time(void **state) {
         static const SimFault faults[] = { SIM_STALL, SIM_SILENCE, SIM_SHORT, SIM_FLIP, SIM_NAK, SIM_STALE };
         Sim sim;
@@ -607,6 +646,7 @@ int main(void) {
                 cmocka_unit_test(a_pump_that_refuses_a_page_has_not_been_read_whole),
                 cmocka_unit_test(what_is_yet_to_come_by_a_wrong_clock_is_read_again),
                 cmocka_unit_test(no_fault_at_any_transfer_makes_a_wrong_record),
+                cmocka_unit_test(who_wants_to_stop_waits_for_less_than_a_second),
                 cmocka_unit_test(what_keeps_failing_ends_in_time),
                 cmocka_unit_test(captured_traffic_gives_what_its_pages_give_and_survives_unplugging_at_every_transfer),
         };
