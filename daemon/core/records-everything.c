@@ -341,15 +341,14 @@ int records_restore_row(Records *records, const Record *record) {
         return 0;
 }
 
-static int finish(Records *records) {
+static int finish(Records *records, const void *userdata) {
         static const char sql[] = "UPDATE imports SET done = 1, stats = ?2, n_rejected = ?3 WHERE id = ?1";
         const RecordsRestore *restore = records->restore;
         cleanup(db_finalizep) DbStatement *statement = NULL;
         int r;
 
+        (void) userdata;
         r = db_prepare(records->db, &statement, sql);
-        if (!r)
-                r = db_begin(records->db);
         if (!r)
                 r = records_store_new_sources(records);
         for (size_t i = 0; r == 0 && i < restore->n_imports; i++) {
@@ -361,12 +360,12 @@ static int finish(Records *records) {
                 db_bind_int(statement, 3, restore->imports[i].n_rejected);
                 r = db_run(statement);
         }
-        return r ? r : db_commit(records->db);
+        return r;
 }
 
 int records_restore_finish(Records *records) {
         RecordsRestore *restore = records->restore;
-        int r, slower;
+        int r;
 
         r = store_last(records, false);
         if (!r)
@@ -374,12 +373,7 @@ int records_restore_finish(Records *records) {
         if (!r && restore->n_imports > 0)
                 r = records_reserve_done(records, restore->imports[restore->n_imports - 1].id);
         if (!r)
-                r = db_set_durable(records->db, true);
-        if (r)
-                return r;
-        r = finish(records);
-        slower = db_set_durable(records->db, false);
-        (void) slower; /* when this fails, further batches are synced too */
+                r = records_settle(records, finish, NULL);
         if (r)
                 return r;
 

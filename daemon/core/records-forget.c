@@ -347,25 +347,20 @@ static int blank_sources(Records *records, const RecordsForget *forget) {
         return 0;
 }
 
-int records_forget_finish(Records *records, const RecordsForget *forget) {
-        int r, slower;
+static int finish(Records *records, const void *userdata) {
+        const RecordsForget *forget = userdata;
+        int r;
 
-        r = db_set_durable(records->db, true);
+        r = cut_ranges(records);
         if (!r)
-                r = db_begin(records->db);
-        if (!r) {
-                r = cut_ranges(records);
-                if (!r)
-                        r = cut_again(records, forget);
-                if (!r)
-                        r = blank_sources(records, forget);
-                if (r)
-                        db_rollback(records->db);
-                else
-                        r = db_commit(records->db);
-        }
-        slower = db_set_durable(records->db, false);
-        (void) slower; /* when this fails, further batches are synced too */
+                r = cut_again(records, forget);
+        return r ? r : blank_sources(records, forget);
+}
+
+int records_forget_finish(Records *records, const RecordsForget *forget) {
+        int r;
+
+        r = records_settle(records, finish, forget);
         if (r)
                 return records_fold(r);
 

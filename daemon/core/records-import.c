@@ -439,32 +439,23 @@ int records_import_reject(Records *records, uint32_t line, const char *reason, c
         return note_failure(records, reject_row(records, line, reason, row));
 }
 
-static int finish(Records *records, const char *report_json) {
+static int finish(Records *records, const void *userdata) {
+        const char *report_json = userdata;
         cleanup(db_finalizep) DbStatement *statement = NULL;
         int r;
 
         r = db_prepare(records->db, &statement, "UPDATE imports SET done = 1, report = ?2 WHERE id = ?1");
+        if (!r)
+                r = records_store_new_sources(records);
         if (r)
                 return r;
-        r = db_begin(records->db);
-        if (r)
-                return r;
-
-        r = records_store_new_sources(records);
-        if (!r) {
-                db_bind_int(statement, 1, records->import);
-                db_bind_text(statement, 2, report_json);
-                r = db_run(statement);
-        }
-        if (r) {
-                db_rollback(records->db);
-                return r;
-        }
-        return db_commit(records->db);
+        db_bind_int(statement, 1, records->import);
+        db_bind_text(statement, 2, report_json);
+        return db_run(statement);
 }
 
 int records_import_finish(Records *records, const char *report_json) {
-        int r, slower;
+        int r;
 
         assert(records->import > 0);
 
@@ -480,12 +471,7 @@ int records_import_finish(Records *records, const char *report_json) {
         if (r)
                 return r;
 
-        /* Syncing the log for this commit takes all that stands before it along: one file, one fsync. */
-        r = db_set_durable(records->db, true);
-        if (!r)
-                r = finish(records, report_json);
-        slower = db_set_durable(records->db, false);
-        (void) slower; /* when this fails, further batches are synced too */
+        r = records_settle(records, finish, report_json);
         if (r)
                 return r;
 

@@ -159,6 +159,8 @@ must_check int records_write_row(DbStatement *statement, const Record *record, u
 /** records_storable() - what the layout can hold and the queries rely on; record_valid() is the caller's, at the boundary */
 bool records_storable(const Record *record);
 
+/** records_settle() - a change for good: one transaction, on the disk before this returns, and all that was committed before it too */
+must_check int records_settle(Records *records, int (*change)(Records *records, const void *userdata), const void *userdata);
 /** records_commit() - @stats: what the running import will have stored; its row says it, so that a cleanup knows where to look */
 must_check int records_commit(Records *records, const Stats *stats);
 enum {

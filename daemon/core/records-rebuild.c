@@ -76,22 +76,9 @@ static int copy_some(Records *records, RecordsRebuild *rebuild) {
         return 0;
 }
 
-static int rename_both(Records *records) {
-        int r, slower;
-
-        r = db_set_durable(records->db, true);
-        if (!r)
-                r = db_begin(records->db);
-        if (!r) {
-                r = db_execute(records->db, "ALTER TABLE records RENAME TO records_old; ALTER TABLE records_new RENAME TO records");
-                if (r)
-                        db_rollback(records->db);
-                else
-                        r = db_commit(records->db);
-        }
-        slower = db_set_durable(records->db, false);
-        (void) slower; /* when this fails, further batches are synced too */
-        return r;
+static int rename_both(Records *records, const void *userdata) {
+        (void) userdata;
+        return db_execute(records->db, "ALTER TABLE records RENAME TO records_old; ALTER TABLE records_new RENAME TO records");
 }
 
 static int empty_some(Records *records, bool *ret_gone) {
@@ -152,7 +139,7 @@ int records_rebuild_step(Records *records, RecordsRebuild *rebuild) {
                 return r < 0 ? r : !(r == 0 && rebuild->kind == N_RECORD_KINDS);
         }
         if (rebuild->kind == N_RECORD_KINDS) {
-                r = rename_both(records);
+                r = records_settle(records, rename_both, NULL);
                 records->has_old = r == 0;
                 return r ? records_fold(r) : 1;
         }

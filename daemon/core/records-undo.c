@@ -420,13 +420,14 @@ static int hand_over(Records *records) {
 }
 
 /* The import's own numbers leave with it; those of records that others have too go to another, so that the sum stays right. */
-static int leave(Records *records) {
+static int leave(Records *records, const void *userdata) {
         cleanup(db_finalizep) DbStatement *statement = NULL;
         const Undo *undo = &records->undo;
         uint32_t other = records_last_import(records);
         Stats more;
         int r;
 
+        (void) userdata;
         while (other > 0 && (other == undo->import || !records_is_done(records, other)))
                 other--;
         records_stats_clear(&more);
@@ -447,20 +448,9 @@ static int leave(Records *records) {
 
 static int undo_last(Records *records) {
         uint32_t import = records->undo.import;
-        int r, slower;
+        int r;
 
-        r = db_set_durable(records->db, true);
-        if (!r)
-                r = db_begin(records->db);
-        if (!r) {
-                r = leave(records);
-                if (r)
-                        db_rollback(records->db);
-                else
-                        r = db_commit(records->db);
-        }
-        slower = db_set_durable(records->db, false);
-        (void) slower; /* when this fails, further batches are synced too */
+        r = records_settle(records, leave, NULL);
         if (r)
                 return r;
 

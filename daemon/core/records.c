@@ -462,6 +462,25 @@ int records_store_new_sources(Records *records) {
         return 0;
 }
 
+/* Syncing the log for one commit takes all that stands before it along: one file, one fsync. */
+int records_settle(Records *records, int (*change)(Records *records, const void *userdata), const void *userdata) {
+        int r, slower;
+
+        r = db_set_durable(records->db, true);
+        if (!r)
+                r = db_begin(records->db);
+        if (!r) {
+                r = change(records, userdata);
+                if (!r)
+                        r = db_commit(records->db);
+                if (r)
+                        db_rollback(records->db);
+        }
+        slower = db_set_durable(records->db, false);
+        (void) slower; /* when this fails, further batches are synced too */
+        return r;
+}
+
 /* --- imports --- */
 
 int records_imports(Records *records, uint32_t after, int (*each)(const RecordsImport *import, void *userdata), void *userdata) {
