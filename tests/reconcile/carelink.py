@@ -238,8 +238,9 @@ class Modern:
         def bolus(self):
                 take, number = self.take, self.number
                 source = take('Bolus Source')
-                if self.row.section.is_aggregated or source == 'CLOSED_LOOP_AUTO_INSULIN':  # a day's total is no bolus, whatever its type
-                        take('Bolus Type')
+                if self.row.section.is_aggregated or source == 'CLOSED_LOOP_AUTO_INSULIN':  # a day's total is no bolus; its type is always this one
+                        if self.left.get('Bolus Type') == 'Normal':
+                                take('Bolus Type')
                         self.add('device_event', number('Bolus Volume Delivered', printed), 'U', type='daily_auto_total', origin=source,
                                  programmed=number('Bolus Volume Selected'))
                         return

@@ -214,7 +214,7 @@ class Clock:
                         for at, before, after in self.changes:
                                 behind = row.local - before - at
                                 if abs(step - (after - before)) <= QUARTER and datetime.timedelta(0) <= behind <= 14 * DAY:
-                                        self.late.append((row.device, at + min(before, after), row.local, new, before, after))
+                                        self.late.append((row.device, at + min(before, after), row.local, before))
                 for older, newer in zip(readings[1:], readings):  # newest first: no row says so, but their order does
                         if older.section is newer.section and older.local - newer.local > QUARTER:
                                 self.back.append((older.device, newer.local, older.local, older.line))
@@ -248,19 +248,19 @@ class Clock:
                                 return record.row.line < line
                 return None
 
-        def utc(self, device, local):
-                """(UTC times that a row may have, words for its clock that would be true)."""
-                for late_device, since, until, new, before, after in self.late:
-                        if device == late_device and since <= local <= until:
-                                if after < before and local >= new:  # shown twice
-                                        return {local - before, local - after}, {None, 'repeated', 'ambiguous'}
-                                return {local - before}, {None, 'repeated', 'ambiguous', 'skipped'}
+        def utc(self, record):
+                """[(UTC times that a record may have, words for its clock that are true then)]"""
+                local, is_after = record.local, self.showing(record)
+                in_zone, words = self.in_zone(local)
                 if self.is_unset(local):
-                        return self.in_zone(local)[0], {'unset'}
-                for back_device, new, old, _ in self.back:
-                        if device == back_device and new <= local <= old:
-                                return self.in_zone(local)[0], {None, 'ambiguous'}
-                return self.in_zone(local)
+                        return [(in_zone, {'unset'})]
+                for device, since, until, before in self.late:
+                        if device == record.device and since <= local <= until and not is_after:
+                                return [({local - before}, {None, 'repeated', 'ambiguous', 'skipped'})]
+                if is_after is None:
+                        return [(in_zone, words)]
+                # shown twice: told apart, or said not to be
+                return [({max(in_zone) if is_after else min(in_zone)}, {None, 'repeated'}), (in_zone, {'ambiguous'})]
 
         @functools.lru_cache(200000)
         def in_zone(self, local):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explain every raw row of CareLink files by what a wallet holds of them: reconcile.py FOLDER...
 
-Each file of the folders (of the reference data) goes through the real daemon and command line into a wallet and out again,
+Each file of the folders (of the reference data; "own": those of this project) goes through the real daemon and command line into a wallet and out again,
 and what comes out is compared with what carelink.py and expected.py say must: every field of every record, each device time to the
 second, the rows of each kind to zero (rows = records + merged + rejected), each rejected row with its reason; and with
 records written by hand (sample.py). At last all files are in one wallet. Exit code 77: no reference data here (skipped).
@@ -51,13 +51,18 @@ ZONES = {
         'fixtures/agpplus-missing-columns.csv': 'Europe/Berlin',
         'fixtures/tidepool-mmcsv-withSettingsChanges.input.csv': 'America/Los_Angeles',
         'fixtures/tidepool-mmcsv-withoutSettingsChanges.input.csv': 'America/Los_Angeles',
+        'own/clock-back-mgdl.csv': 'Europe/Berlin',
+        'own/legacy-v1.0.1.csv': 'Europe/Berlin',
+        'own/pens-mmol-comma.csv': 'Europe/Berlin',
+        'own/pump-mgdl-semicolon.csv': 'Europe/Berlin',
 }
 # Files that must be refused, and the words that say why.
 REFUSED_FOR = {'fixtures/agpplus-malformed.csv': 'not a CareLink CSV export', 'fixtures/agpplus-missing-columns.csv': 'no column Date'}
 # Rows that must be rejected, read off the files by eye: two boluses of synthetic files that were selected a minute before these end. No other row.
 REJECTED = {'fixtures/agpplus-valid-6line-header.csv': {9: 'just selected'}, 'fixtures/agpplus-valid-8line-header.csv': {11: 'just selected'}}
-# Synthetic files of one device, with other values for the same moments.
-CONTRADICTORY = {name for name in ZONES if name.startswith('fixtures/agpplus')}
+# Synthetic files of one device, with other values, or the same in another unit, for the same moments.
+CONTRADICTORY = {name for name in ZONES if name.startswith('fixtures/agpplus')} | {'own/pens-mmol-comma.csv'}
+OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'data', 'carelink')
 
 
 class Check:
@@ -93,11 +98,11 @@ def exported(w):
 
 def compare_times(check, clock, records, times):
         """As many as there are of one content: each time must be one that a row may have, and no two of them the same."""
-        allowed = [clock.utc(record.device, record.local) for record in records]
         check.that(len(set(times)) == len(times), 'one time twice', sorted(records[0].key, key=str), times)
-        for record, (utc, words) in zip(records, allowed):
-                found = [time for time in times if time[0] in utc and time[1] in words]
-                check.that(found, 'UTC of line', record.row.line, record.local, 'is', times, 'and must be one of', utc, words)
+        for record in records:
+                allowed = clock.utc(record)
+                found = [time for time in times for utc, words in allowed if time[0] in utc and time[1] in words]
+                check.that(found, 'UTC of line', record.row.line, record.local, 'is', times, 'and must be one of', allowed)
 
 
 def compare_records(check, expected, found):
@@ -188,6 +193,18 @@ def compare_sample(check, found, lines):
                 check.that(time in found.get(content, []), 'of the sample written by hand is not there:', line)
 
 
+def compare(check, w, expected, path):
+        """The wallet's last import, and all that it holds, with what must be there of the file @check.name."""
+        report = w.json('imports', 'show', w.json('imports')[-1]['id'])['report']
+        found = exported(w)
+        compare_report(check, expected, report, found)
+        compare_rejected(check, expected, report['rejected'], REJECTED.get(check.name, {}), path)
+        compare_records(check, expected, found)
+        compare_order(check, expected, found)
+        compare_sample(check, found, SAMPLE.get(check.name, []))
+        insulin(check, expected, found)
+
+
 def reconcile(w, name, path, everything):
         """Number of contradictions. @everything: {content: how often}, to which the file's records are added."""
         check, zone = Check(name), ZONES[name]
@@ -202,18 +219,10 @@ def reconcile(w, name, path, everything):
         for error in expected.errors:
                 check.that(False, error)
         w.cli('import', path, code=PARTLY if name in REJECTED else DONE)
-        number = w.json('imports')[-1]['id']
-        report = w.json('imports', 'show', number)['report']
-        found = exported(w)
-        compare_report(check, expected, report, found)
-        compare_rejected(check, expected, report['rejected'], REJECTED.get(name, {}), path)
-        compare_records(check, expected, found)
-        compare_order(check, expected, found)
-        compare_sample(check, found, SAMPLE.get(name, []))
-        insulin(check, expected, found)
+        compare(check, w, expected, path)
         for content, n in collections.Counter(record.key for record in expected.records).items():
                 everything[content] = max(n, everything[content])
-        w.cli('imports', 'undo', number, '--yes')
+        w.cli('imports', 'undo', w.json('imports')[-1]['id'], '--yes')
         check.that(not exported(w), 'something is left after the import was taken back')
         print(f'  wrong: {check.n_failed}')
         return check.n_failed
@@ -230,20 +239,26 @@ def together(w, paths, everything):
         return check.n_failed
 
 
+def files(folders):
+        """{name: path} of all files of the folders, or a skip. Each must be explained above."""
+        there = {}
+        for folder in folders:
+                at = OWN if folder == 'own' else shared('data', 'carelink-csv', folder)
+                there.update((f'{folder}/{name}', os.path.join(at, name)) for name in sorted(os.listdir(at)) if name.endswith('.csv'))
+        missing = there.keys() ^ {name for name in ZONES if name.split('/')[0] in folders}
+        assert not missing, f'files that nobody explains, or that are not there: {sorted(missing)}'
+        return there
+
+
 def main():
-        folder = shared('data', 'carelink-csv')
-        there = {os.path.relpath(os.path.join(at, name), folder) for at, _, files in os.walk(folder) for name in files if name.endswith('.csv')}
-        if there != set(ZONES):
-                print('WRONG: files that nobody explains:', sorted(there ^ set(ZONES)))
-                return 1
+        there, everything, n_failed = files(sys.argv[1:]), collections.Counter(), 0
         gc.disable()  # nothing here refers to itself, and there are millions of small things
         with Wallet(timezone='UTC') as w:
                 w.init()
-                names = [name for name in ZONES if not sys.argv[1:] or name.split('/')[0] in sys.argv[1:]]
-                everything = collections.Counter()
-                n_failed = sum(reconcile(w, name, os.path.join(folder, name), everything if name not in CONTRADICTORY else collections.Counter()) for name in names)
-                n_failed += together(w, [os.path.join(folder, name) for name in names if name not in CONTRADICTORY], everything)
-                return 1 if n_failed else 0
+                for name, path in there.items():
+                        n_failed += reconcile(w, name, path, collections.Counter() if name in CONTRADICTORY else everything)
+                n_failed += together(w, [path for name, path in there.items() if name not in CONTRADICTORY], everything)
+        return 1 if n_failed else 0
 
 
 if __name__ == '__main__':
