@@ -52,6 +52,9 @@ static void on_done(int r, void *userdata) {
         backup_free(backup);
         if (r == -EPIPE)
                 (void) call_refuse(call, "The reader went away before the end.");
+        else if (r == -EBADMSG)
+                (void) call_refuse(call, "A part of the wallet's files is damaged, so this would be no whole backup, and none was made. Keep those that you have, and restore one; "
+                                         "carewallet doctor says more.");
         else if (r < 0)
                 (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
         else
@@ -89,7 +92,7 @@ static int more_pages(Text *text, bool *ret_end, void *userdata) {
         else
                 r = records_copy(wallet->records, backup->at, piece, n);
         if (r != 0)
-                return fold(r);
+                return r;
         archive_write_bytes(&backup->writer, piece, n);
         r = put(backup, text, piece, n);
         if (r < 0)

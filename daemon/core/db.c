@@ -9,6 +9,8 @@
 #define SQLITE_HAS_CODEC 1
 #include <sqlite3.h>
 
+#include "pages.h"
+
 enum {
         PAGE_SIZE = 4096,
         RAW_KEY_SIZE = 3 + 2 * DB_KEY_SIZE + 1, /* x'...' and a terminator */
@@ -20,6 +22,8 @@ struct Db {
         unsigned cipher; /* version of the file's format: 3 or 4 */
         unsigned n_wal_pages;
         bool is_held;
+        Secret *key;     /* a copy */
+        Secret *mac_key; /* of the pages, while it is held; NULL: they are not looked at */
 };
 
 /* --- memory: what SQLite frees has held rows --- */
@@ -364,6 +368,10 @@ int db_open(Db **ret, const char *dir, const char *name, const Secret *key, cons
         if (!db)
                 return -ENOMEM;
 
+        r = secret_new(&db->key, DB_KEY_SIZE);
+        if (r)
+                return r;
+        memcpy(secret_data(db->key), secret_data(key), DB_KEY_SIZE);
         r = open_handle(db, path, key, options->cipher ? options->cipher : 3);
         if (r == DB_E_KEY && !options->cipher && db_has_cipher_4())
                 r = open_handle(db, path, key, 4);
@@ -412,6 +420,8 @@ Db *db_close(Db *db) {
                 int r = sqlite3_close(db->handle);
 
                 assert(r == SQLITE_OK); /* else a statement was left */
+                (void) secret_free(db->key);
+                (void) secret_free(db->mac_key);
                 free(db);
         }
         return NULL;
@@ -639,6 +649,17 @@ int db_hold(Db *db, uint64_t *ret_n_bytes) {
                 r = file->pMethods->xFileSize(file, &n);
         if (r != SQLITE_OK)
                 return map_error(r);
+        if (n % PAGE_SIZE != 0)
+                return DB_E_KEY;
+        if (db->cipher == 3) {
+                uint8_t salt[PAGES_SALT_SIZE];
+
+                r = map_error(file->pMethods->xRead(file, salt, sizeof(salt), 0));
+                if (r == 0)
+                        r = pages_mac_key(&db->mac_key, db->key, salt);
+                if (r != 0)
+                        return r;
+        }
         db->is_held = true;
         *ret_n_bytes = (uint64_t) n;
         return 0;
@@ -646,6 +667,7 @@ int db_hold(Db *db, uint64_t *ret_n_bytes) {
 
 void db_release(Db *db) {
         db->is_held = false; /* the next commit writes back what is due */
+        db->mac_key = secret_free(db->mac_key);
 }
 
 int db_copy(Db *db, uint64_t at, void *ret, size_t n) {
@@ -657,6 +679,8 @@ int db_copy(Db *db, uint64_t at, void *ret, size_t n) {
         r = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
         if (r == SQLITE_OK)
                 r = file->pMethods->xRead(file, ret, (int) n, (sqlite3_int64) at);
+        if (r == SQLITE_OK && db->mac_key && !pages_are_whole(db->mac_key, at, ret, n))
+                return DB_E_KEY;
         return map_error(r);
 }
 

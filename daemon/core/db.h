@@ -123,7 +123,7 @@ void db_release_memory(Db *db);
 /** db_hold() - write the log back, and no more of it. Not inside a transaction. Return: 0; -EBUSY when not all of it could be; DB_E_*; negative errno */
 must_check int db_hold(Db *db, uint64_t *ret_n_bytes);
 void db_release(Db *db);
-/** db_copy() - @n bytes of the held file, as they lie on the disk. Read by SQLite's own handle: another one, closed, would take its locks away */
+/** db_copy() - @n bytes of the held file from @at, whole pages, as they lie on the disk; DB_E_KEY when one is not as SQLCipher wrote it (version 3 of the format). Read by SQLite's own handle: another one, closed, would take its locks away */
 must_check int db_copy(Db *db, uint64_t at, void *ret, size_t n);
 /** db_log_is_long() - more waits in the log than is written back in a few ms: whoever writes much should wait for the release */
 bool db_log_is_long(const Db *db);

@@ -58,6 +58,8 @@ static void on_done(int r, void *userdata) {
         reading_free(reading);
         if (r == -EPIPE)
                 (void) call_refuse(call, "The reader went away before the end.");
+        else if (r == -EBADMSG)
+                (void) call_refuse(call, "It ends too early: a part of the wallet's files is damaged and can't be read. Restore a backup; carewallet doctor says more.");
         else if (r < 0)
                 (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
         else if (denied)

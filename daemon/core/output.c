@@ -54,7 +54,7 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *u
                 output->at = 0;
                 r = output->more(&output->text, &output->end, output->userdata);
                 if (r != 0) {
-                        finish(output, fold(r));
+                        finish(output, r > 0 ? -EBADMSG : r);
                         return 0;
                 }
         }

@@ -8,7 +8,7 @@
 
 typedef struct Output Output;
 
-/* Append the next piece (about 64 KiB, 10 ms) to @text; set *ret_end when there is no more. < 0 ends it as failed. */
+/* Append the next piece (about 64 KiB, 10 ms) to @text; set *ret_end when there is no more. < 0 ends it as failed; > 0 as well: what it is read from is damaged (-EBADMSG). */
 typedef int (*OutputMore)(Text *text, bool *ret_end, void *userdata);
 /* All was read (r == 0), the reader went away (-EPIPE) or it failed; must free what userdata owns. The output frees itself. */
 typedef void (*OutputDone)(int r, void *userdata);

@@ -50,7 +50,7 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
 
         r = wallet_open(&wallet, manager->config.state_dir, root, NULL);
         if (r != 0)
-                return r > 0 ? wallet_reason(r) : "The databases could not be opened. The journal says more.";
+                return r > 0 ? wallet_reason(r) : r == -ENOTRECOVERABLE || r == -EBADMSG ? wallet_reason(WALLET_E_KEY) : "The databases could not be opened. The journal says more.";
         generation = seen_generation(wallet);
         *ret_changed = generation < manager->slots.generation;
         is_old = generation > manager->slots.generation;

@@ -36,6 +36,38 @@ class Damage(unittest.TestCase):
                         w.unlock()
                         self.assertGreater(w.json('status')['records']['cgm'], 0)
 
+        def flip(self, name, at):
+                with open(self.file(name), 'r+b') as f:
+                        f.seek(at)
+                        byte = f.read(1)[0]
+                        f.seek(at)
+                        f.write(bytes([byte ^ 1]))
+
+        def test_a_damaged_page_is_said_and_no_backup_takes_the_place_of_a_good_one(self):
+                w = self.w
+                w.cli('backup', w.path('b'))
+                w.stop()
+                with open(w.path('b'), 'rb') as f:
+                        good = f.read()
+                size = os.path.getsize(self.file('records.db'))
+                self.flip('records.db', size // 2 // 4096 * 4096 + 77)
+                w.start()
+                w.unlock()
+                self.assertIn('damaged', w.cli('backup', w.path('b'), '--replace', code=REFUSED).err)
+                with open(w.path('b'), 'rb') as f:
+                        self.assertEqual(f.read(), good)
+                self.assertIn('damaged', w.cli('export', '--format', 'ndjson', code=REFUSED).err)
+                self.assertIn('damaged', w.cli('doctor', code=REFUSED).out)
+                w.stop()
+                self.flip('records.db', size // 2 // 4096 * 4096 + 77)
+                w.start()
+                w.unlock()
+                w.cli('backup', w.path('b'), '--replace')
+                w.stop()
+                self.flip('consent.db', 2 * 4096 + 100)
+                w.start()
+                self.assertIn('damaged', w.unlock(code=REFUSED).err)
+
         def lose_keys(self, damaged):
                 self.w.stop()
                 for name in 'slots', 'slots.bak':
