@@ -347,6 +347,11 @@ static int import_batch(Records *records, Record *batch, size_t n_batch, Records
                 batch[i].import = (uint32_t) i;
         }
         qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
+        r = records_find_under_other_name(records, batch, n_batch, &changed);
+        if (r)
+                return r;
+        if (changed)
+                qsort(batch, n_batch, sizeof(*batch), compare_for_sort);
         r = find_repeats(records, batch, n_batch, is_repeated);
         if (!r)
                 r = records_tell_passes_apart(records, batch, n_batch, is_repeated, &changed);

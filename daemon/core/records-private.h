@@ -3,7 +3,7 @@
 
 /*
  * Inside the records module: records.c opens, keeps the sources and reads; records-clocks.c knows which clocks were set; records-import.c stages an import, with
- * records-passes.c for the hours that a clock repeats; records-versions.c tells what is visible of what several imports said
+ * records-passes.c for the hours that a clock repeats and records-names.c for devices without a serial; records-versions.c tells what is visible of what several imports said
  * of one record; records-undo.c deletes what is dead and undoes what was done.
  */
 
@@ -166,7 +166,11 @@ must_check int records_commit(Records *records, const Stats *stats);
 enum {
         IDENTITY_EPOCH_AT = 8,
         IDENTITY_ORDINAL_AT = 10,
+        IDENTITY_DISCRIMINATOR_AT = 12,
 };
+
+/** records_find_under_other_name() - give records of a legacy export the identities that one with or without a preamble had for the same rows; @batch is not sorted any more where *@ret_changed */
+must_check int records_find_under_other_name(Records *records, Record *batch, size_t n_batch, bool *ret_changed);
 
 /**
  * records_tell_passes_apart() - give records of an hour that the clock repeats the identities of the ones that they are copies of

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import sys
 import unittest
 
@@ -239,6 +240,23 @@ class Imports(unittest.TestCase):
                                         self.assertEqual(seen[0], seen[-1])
                                         for number in [i['id'] for i in w.cli('imports', '--json').json]:
                                                 w.cli('imports', 'undo', number, '--yes')
+
+        def test_a_legacy_export_without_its_preamble_is_the_same_as_with_it(self):
+                w = self.w
+                with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'data', 'carelink', 'legacy-v1.0.1.csv')) as f:
+                        text = re.sub(r'\b5/([1-3])/15', r'5/2\1/15', f.read())  # days that cannot be months
+                paths = [write(w.path('whole.csv'), text), write(w.path('bare.csv'), text[text.index('Index,'):])]
+                for first, second in paths, paths[::-1]:
+                        one, two, again, = (w.json('import', path)[0] for path in (first, second, first))
+                        self.assertGreater(one['inserted'], 15)
+                        self.assertEqual([(r['inserted'], r['superseded']) for r in (two, again)], [(0, 0)] * 2)
+                        self.assertEqual(len(self.content()), one['inserted'])
+                        number = [i['id'] for i in w.cli('imports', '--json').json]
+                        w.cli('imports', 'undo', number[0], '--yes')
+                        self.assertEqual(len(self.content()), one['inserted'])
+                        w.cli('imports', 'undo', number[1], '--yes')
+                        w.cli('imports', 'undo', number[2], '--yes')
+                        self.assertEqual(self.content(), [])
 
         def test_another_zone_moves_records_and_back_again(self):
                 w = self.w
