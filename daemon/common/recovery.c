@@ -51,6 +51,11 @@ void recovery_encode(char ret[static RECOVERY_TEXT_SIZE], const uint8_t code[sta
         at[-1] = '\0';
 }
 
+/* Of a letter that is more than one byte, which is none of a code: the bytes behind its first one (RFC 3629 section 3). */
+static bool is_continuation(char c) {
+        return ((uint8_t) c & 0xc0) == 0x80;
+}
+
 /* 0..31, or 32: not of the alphabet. */
 static uint8_t value_of(char c) {
         const char *found;
@@ -65,22 +70,49 @@ static uint8_t value_of(char c) {
         return found ? (uint8_t) (found - alphabet) : 32;
 }
 
+static bool is_between(char c) {
+        return c == ' ' || c == '-' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Of eight groups that are written apart, the first that has not five characters; 0: none, or they are not eight. */
+static unsigned find_uneven(const char *text, size_t n_text) {
+        unsigned n_groups = 0, uneven = 0;
+        size_t n = 0;
+
+        for (size_t i = 0; i <= n_text; i++) {
+                if (i < n_text && !is_between(text[i])) {
+                        n += !is_continuation(text[i]);
+                        continue;
+                }
+                if (n == 0)
+                        continue;
+                n_groups++;
+                if (n != GROUP + 1 && uneven == 0)
+                        uneven = n_groups;
+                n = 0;
+        }
+        return n_groups == RECOVERY_N_GROUPS ? uneven : 0;
+}
+
 int recovery_decode(uint8_t ret[static RECOVERY_SIZE], const char *text, size_t n_text, unsigned *ret_bad_group) {
         uint8_t values[N_CHARACTERS];
         size_t n = 0;
         int r = 0;
 
         for (size_t i = 0; i < n_text; i++) {
-                if (text[i] == ' ' || text[i] == '-' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r')
+                if (is_between(text[i]) || is_continuation(text[i]))
                         continue;
-                if (n == N_CHARACTERS) {
-                        r = RECOVERY_E_LENGTH;
-                        break;
-                }
-                values[n++] = value_of(text[i]);
+                if (n < N_CHARACTERS)
+                        values[n] = value_of(text[i]);
+                n++;
         }
-        if (n < N_CHARACTERS)
-                r = RECOVERY_E_LENGTH;
+        if (n != N_CHARACTERS) {
+                unsigned uneven = find_uneven(text, n_text);
+
+                r = uneven > 0 ? RECOVERY_E_GROUP : RECOVERY_E_LENGTH;
+                if (uneven > 0 && ret_bad_group)
+                        *ret_bad_group = uneven;
+        }
 
         for (unsigned group = 0; r == 0 && group < RECOVERY_N_GROUPS; group++) {
                 const uint8_t *g = values + (size_t) group * (GROUP + 1);

@@ -15,8 +15,8 @@ enum {
         RECOVERY_N_GROUPS = 8,
         RECOVERY_TEXT_SIZE = 48, /* 8 groups of 5, 7 hyphens, the terminator */
 
-        RECOVERY_E_LENGTH = 1,   /* not 40 characters besides spaces and hyphens */
-        RECOVERY_E_GROUP,        /* a group is mistyped */
+        RECOVERY_E_LENGTH = 1,   /* not 40 characters besides spaces and hyphens, nor eight groups of which one is uneven */
+        RECOVERY_E_GROUP,        /* a group is mistyped, or has not five characters */
 };
 
 /** recovery_encode() - XXXXC-XXXXC-..., terminated; @ret is as secret as @code */

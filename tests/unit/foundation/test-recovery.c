@@ -113,10 +113,35 @@ static void a_code_of_another_length_is_refused(void **state) {
 
         (void) state;
 
-        for (size_t n = 0; n < strlen(text); n++)
+        for (size_t n = 0; n <= 7 * 6; n++)
                 assert_int_equal(recovery_decode(code, text, n, NULL), RECOVERY_E_LENGTH);
-        (void) snprintf(longer, sizeof(longer), "%s0", text);
+        (void) snprintf(longer, sizeof(longer), "%.5s%.5s%.5s%.5s%.5s%.5s%.5s%.5s0", text, text + 6, text + 12, text + 18, text + 24, text + 30, text + 36, text + 42);
         assert_int_equal(recovery_decode(code, longer, strlen(longer), NULL), RECOVERY_E_LENGTH);
+        assert_int_equal(recovery_decode(code, longer, 39, NULL), RECOVERY_E_LENGTH);
+}
+
+static void a_group_with_a_character_too_few_or_too_many_is_named(void **state) {
+        uint8_t code[RECOVERY_SIZE] = { 0 };
+        char text[RECOVERY_TEXT_SIZE], typed[RECOVERY_TEXT_SIZE + 8];
+
+        (void) state;
+
+        recovery_encode(text, code);
+        for (unsigned group = 0; group < RECOVERY_N_GROUPS; group++) {
+                size_t at = (size_t) group * 6 + 2;
+                unsigned bad = 0;
+
+                (void) snprintf(typed, sizeof(typed), "%.*s%s", (int) at, text, text + at + 1);
+                assert_int_equal(recovery_decode(code, typed, strlen(typed), &bad), RECOVERY_E_GROUP);
+                assert_int_equal(bad, group + 1);
+                (void) snprintf(typed, sizeof(typed), "%.*s00%s", (int) at, text, text + at + 1);
+                assert_int_equal(recovery_decode(code, typed, strlen(typed), &bad), RECOVERY_E_GROUP);
+                assert_int_equal(bad, group + 1);
+                bad = 0;
+                (void) snprintf(typed, sizeof(typed), "%.*s\xc3\x96%s", (int) at, text, text + at + 1);
+                assert_int_equal(recovery_decode(code, typed, strlen(typed), &bad), RECOVERY_E_GROUP);
+                assert_int_equal(bad, group + 1);
+        }
 }
 
 int main(void) {
@@ -126,6 +151,7 @@ int main(void) {
                 cmocka_unit_test(every_single_wrong_character_names_its_group),
                 cmocka_unit_test(swapped_characters_and_swapped_groups_are_found),
                 cmocka_unit_test(a_code_of_another_length_is_refused),
+                cmocka_unit_test(a_group_with_a_character_too_few_or_too_many_is_named),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
