@@ -389,9 +389,8 @@ int slots_store(Slots *slots, int state_dir_fd, const Secret *root) {
         r = io_write_file(state_dir_fd, ".slots-", "slots.bak", bytes, n);
         if (r < 0)
                 return r;
-        r = io_write_file(state_dir_fd, ".slots-", "slots", bytes, n);
-        if (r < 0)
-                return r;
+        if (io_write_file(state_dir_fd, ".slots-", "slots", bytes, n) < 0)
+                next.n_copies = 1; /* the first counts, and this one is written again when the wallet is unlocked */
         *slots = next;
         return 0;
 }

@@ -116,7 +116,8 @@ must_check int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_M
 /**
  * slots_store() - both copies, one after the other, each by a new file, fsync, rename, fsync
  *
- * The generation becomes one more. After a failure either state may be on the disk, each whole.
+ * The generation becomes one more. After a failure either state may be on the disk, each whole. When the first is written it
+ * counts, and n_copies says whether the other one is.
  *
  * Return: 0; negative errno.
  */

@@ -174,6 +174,23 @@ static void a_store_that_was_cut_off_leaves_one_state_or_the_other(void **state)
         assert_int_equal(loaded.n_copies, 1);
 }
 
+static void the_first_copy_counts_when_the_second_cannot_be_written(void **state) {
+        cleanup(secret_freep) Secret *root = key_of(1), *kek = key_of(2);
+        cleanup(folder_done) Folder folder = folder_new();
+        Slots slots = wallet_of(root, kek), loaded;
+
+        (void) state;
+
+        assert_int_equal(mkdirat(folder.fd, "slots", 0700), 0);
+        assert_int_equal(slots_store(&slots, folder.fd, root), 0);
+        assert_int_equal(slots.n_copies, 1);
+        assert_int_equal(unlinkat(folder.fd, "slots", AT_REMOVEDIR), 0);
+        assert_int_equal(slots_load(&loaded, folder.fd), 0);
+        assert_int_equal(loaded.generation, 1);
+        assert_int_equal(slots_store(&slots, folder.fd, root), 0);
+        assert_int_equal(slots.n_copies, 2);
+}
+
 static void every_changed_bit_is_noticed(void **state) {
         cleanup(secret_freep) Secret *root = key_of(1), *kek = key_of(2);
         Slots slots = wallet_of(root, kek), decoded;
@@ -249,6 +266,7 @@ int main(void) {
                 cmocka_unit_test(what_was_stored_is_loaded_and_each_store_is_a_generation),
                 cmocka_unit_test(one_torn_copy_is_survived_and_two_are_said),
                 cmocka_unit_test(a_store_that_was_cut_off_leaves_one_state_or_the_other),
+                cmocka_unit_test(the_first_copy_counts_when_the_second_cannot_be_written),
                 cmocka_unit_test(every_changed_bit_is_noticed),
                 cmocka_unit_test(what_another_wallet_wrote_is_not_believed),
                 cmocka_unit_test(derived_keys_differ_and_stay_what_they_are),
