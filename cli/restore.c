@@ -163,7 +163,9 @@ int restore_failed(const Cli *cli, int r, const char *path, const char *dir) {
         case RESTORE_E_BUSY:
                 return cli_fail(cli, EXIT_REFUSED, "A carewalletd uses %s. Stop it first: systemctl --user stop carewalletd.socket carewalletd.service", dir);
         default:
-                return r == -EISDIR ? cli_fail(cli, EXIT_REFUSED, "%s is a directory and no backup.", path)
-                                    : cli_fail(cli, EXIT_REFUSED, "Restoring %s failed: %s. Nothing was left in %s.", path, strerror(-fold(r)), dir ? dir : "it");
+                if (r == -EISDIR)
+                        return cli_fail(cli, EXIT_REFUSED, "%s is a directory and no backup.", path);
+                return dir ? cli_fail(cli, EXIT_REFUSED, "Restoring %s failed: %s. Nothing was left in %s.", path, strerror(-fold(r)), dir)
+                           : cli_fail(cli, EXIT_REFUSED, "%s can't be checked: %s.", path, strerror(-fold(r)));
         }
 }
