@@ -11,6 +11,7 @@ enum {
         CARELINK_FRAME_MAX = 64 * 16 + CARELINK_FRAME_OVERHEAD,
 
         CARELINK_FRAME_NAK = 0x02, /* kinds; the body of this one is the reason */
+        CARELINK_FRAME_PART = 0x04, /* of a long answer */
         CARELINK_FRAME_TIMEOUT = 0x05,
 
         CARELINK_FRAME_E_GARBLED = 1, /* cut, too long, or a checksum is wrong */

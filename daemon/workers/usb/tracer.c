@@ -15,6 +15,7 @@ enum {
         LINES_STEP = 256,
         LINE_TEXT = 64 + 2 * CARELINK_STICK_PACKET,
         FRAMES_MAX = 64, /* of one answer */
+        PROFILE_SIZE = 192,
 
         STICK_TRANSMIT = 0x01,
         STICK_DOWNLOAD = 0x0c,
@@ -45,6 +46,7 @@ struct Tracer {
         ParadigmModel model;
         bool has_model;
         uint8_t stick[3]; /* its serial number */
+        char pump[PARADIGM_SERIAL_SIZE]; /* that of the pump that is asked; "" before the first question */
         Line *lines; /* since the last packet to the pump, that included: what was asked and all that came */
         size_t n_lines, n_room;
         Held frames[FRAMES_MAX];
@@ -79,9 +81,12 @@ Tracer *tracer_free(Tracer *tracer) {
 
 /* --- other numbers --- */
 
-static void replace_in_write(Line *line) {
+static void replace_in_write(Tracer *tracer, Line *line) {
+        const uint8_t *serial = line->bytes + SERIAL_IN_PACKET;
+
         if (line->bytes[0] != STICK_TRANSMIT || line->n <= OPCODE_AT + 1)
                 return;
+        (void) snprintf(tracer->pump, sizeof(tracer->pump), "%02x%02x%02x", serial[0], serial[1], serial[2]);
         memset(line->bytes + SERIAL_IN_PACKET, 0, 3);
         line->bytes[OPCODE_AT + 1] = paradigm_crc8(line->bytes, OPCODE_AT + 1);
 }
@@ -132,14 +137,14 @@ static uint8_t *body_of(Held *frame) {
         return frame->bytes + CARELINK_FRAME_HEADER;
 }
 
-/* The frames' bodies, one behind the other, to @page or back. */
-static bool gather(Tracer *tracer, uint8_t page[static PARADIGM_PAGE_SIZE], bool is_back) {
+/* The frames' bodies, one behind the other, to @page or back; whether they are a page of @n_page bytes. */
+static bool gather(Tracer *tracer, uint8_t *page, size_t n_page, bool is_back) {
         size_t n = 0;
 
         for (size_t i = 0; i != tracer->n_frames; i++) {
                 size_t n_body = body_size(&tracer->frames[i]);
 
-                if (n_body > PARADIGM_PAGE_SIZE - n)
+                if (n_body > n_page - n)
                         return false;
                 if (is_back)
                         memcpy(body_of(&tracer->frames[i]), page + n, n_body);
@@ -147,28 +152,68 @@ static bool gather(Tracer *tracer, uint8_t page[static PARADIGM_PAGE_SIZE], bool
                         memcpy(page + n, body_of(&tracer->frames[i]), n_body);
                 n += n_body;
         }
-        return n == PARADIGM_PAGE_SIZE;
+        return n == n_page;
+}
+
+/* The bodies of a page. False when they are none that is whole: what they hold can't be told then. */
+static bool replace_in_long(Tracer *tracer, unsigned opcode) {
+        uint8_t page[PARADIGM_ISIG_PAGE_SIZE];
+        bool is_whole;
+
+        switch (opcode) {
+        case CARELINK_HISTORY_PAGE:
+                is_whole = tracer->has_model && gather(tracer, page, PARADIGM_PAGE_SIZE, false) && paradigm_page_check(page, PARADIGM_PAGE_SIZE) == 0;
+                if (is_whole) {
+                        replace_in_page(page, &tracer->model);
+                        (void) gather(tracer, page, PARADIGM_PAGE_SIZE, true);
+                }
+                break;
+        case CARELINK_GLUCOSE_PAGE:
+                is_whole = gather(tracer, page, PARADIGM_PAGE_SIZE, false) && paradigm_page_check(page, PARADIGM_PAGE_SIZE) == 0;
+                break;
+        case CARELINK_ISIG_PAGE:
+                is_whole = gather(tracer, page, PARADIGM_ISIG_PAGE_SIZE, false) && paradigm_isig_check(page, PARADIGM_ISIG_PAGE_SIZE) == 0;
+                break;
+        case CARELINK_PROFILE_STANDARD:
+        case CARELINK_PROFILE_A:
+        case CARELINK_PROFILE_B:
+                is_whole = gather(tracer, page, PROFILE_SIZE, false);
+                break;
+        default: /* left over from an earlier question */
+                is_whole = false;
+                break;
+        }
+        explicit_bzero(page, sizeof(page));
+        return is_whole;
+}
+
+/* Whatever was asked: the answer to who it is may come late. */
+static void replace_in_short(const Tracer *tracer, uint8_t *body, size_t n) {
+        const size_t n_serial = strlen(TRACER_SERIAL);
+
+        for (size_t i = 0; i + n_serial <= n; i++)
+                if (memcmp(body + i, tracer->pump, n_serial) == 0)
+                        memcpy(body + i, TRACER_SERIAL, n_serial);
 }
 
 static void replace_in_bodies(Tracer *tracer, unsigned opcode) {
-        uint8_t page[PARADIGM_PAGE_SIZE];
         Held *first = &tracer->frames[0];
+        bool is_kept = opcode != 0; /* else it is the answer to an earlier session */
 
         if (tracer->n_frames == 0)
                 return;
-        if (opcode == CARELINK_PUMP_ID && body_size(first) >= strlen(TRACER_SERIAL))
-                memcpy(body_of(first), TRACER_SERIAL, strlen(TRACER_SERIAL));
         if (opcode == CARELINK_MODEL && body_size(first) > 3)
                 tracer->has_model = paradigm_model((const char *) body_of(first) + 1, 3, &tracer->model) == 0;
-        if (opcode == CARELINK_HISTORY_PAGE && tracer->has_model && gather(tracer, page, false) && paradigm_page_check(page, sizeof(page)) == 0) {
-                replace_in_page(page, &tracer->model);
-                (void) gather(tracer, page, true);
-        }
-        explicit_bzero(page, sizeof(page));
+        if (tracer->n_frames > 1 || first->bytes[2] == CARELINK_FRAME_PART || body_size(first) > CARELINK_STICK_REPLY)
+                is_kept = replace_in_long(tracer, opcode);
+        else
+                replace_in_short(tracer, body_of(first), body_size(first));
+        for (size_t i = 0; i != tracer->n_frames && !is_kept; i++)
+                memset(body_of(&tracer->frames[i]), 0, body_size(&tracer->frames[i]));
 }
 
 /* A download's bytes, from the lines behind its command. */
-static size_t collect(Tracer *tracer, size_t command, unsigned opcode) {
+static size_t collect(Tracer *tracer, size_t command) {
         size_t n_wanted = paradigm_be16(tracer->lines[command].bytes + 2), at = command + 1;
         Held *frame = &tracer->frames[tracer->n_frames];
         CarelinkFrame read;
@@ -181,19 +226,11 @@ static size_t collect(Tracer *tracer, size_t command, unsigned opcode) {
                 memcpy(frame->bytes + frame->n, tracer->lines[at].bytes, tracer->lines[at].n);
                 frame->n += tracer->lines[at].n;
         }
-        if (frame->n == n_wanted && carelink_frame_read(frame->bytes, frame->n, &read) == 0) {
-                if (tracer->n_frames + 1 < FRAMES_MAX)
-                        tracer->n_frames++;
-                return at;
-        }
-        for (size_t i = command + 1; i != at; i++) { /* damaged, and it stays so */
-                Line *line = &tracer->lines[i];
-
-                if (opcode == CARELINK_PUMP_ID || tracer->lines[command + 1].bytes[0] != 0x02) /* the serial number may be anywhere in it */
-                        memset(line->bytes, 0, line->n);
-                else if (i == command + 1 && line->n >= SERIAL_IN_FRAME + 3)
-                        memset(line->bytes + SERIAL_IN_FRAME, 0, 3);
-        }
+        if (frame->n == n_wanted && tracer->n_frames + 1 < FRAMES_MAX && carelink_frame_read(frame->bytes, frame->n, &read) == 0)
+                tracer->n_frames++;
+        else
+                for (size_t i = command + 1; i != at; i++) /* damaged: a number may be anywhere in it */
+                        memset(tracer->lines[i].bytes, 0, tracer->lines[i].n);
         return at;
 }
 
@@ -218,7 +255,7 @@ static void replace(Tracer *tracer) {
                 Line *line = &tracer->lines[at];
 
                 if (!line->is_read && line->bytes[0] == STICK_DOWNLOAD && line->n > 3) {
-                        at = collect(tracer, at, opcode);
+                        at = collect(tracer, at);
                         command = NULL;
                         continue;
                 }
@@ -228,7 +265,7 @@ static void replace(Tracer *tracer) {
                 } else if (line->is_read)
                         memset(line->bytes, 0, line->n); /* of an earlier session, or the rest of what was cut */
                 else {
-                        replace_in_write(line);
+                        replace_in_write(tracer, line);
                         command = line;
                 }
                 at++;

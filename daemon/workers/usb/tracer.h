@@ -4,7 +4,8 @@
 /*
  * Writes what goes over the cable of a CareLink stick (daemon/FORMAT.md, "trace"), with other serial numbers: of the pump
  * in packets, frames and its own answer, of the stick, and of meters and remote controls in history pages that are whole.
- * Checksums are made right again, so that trace.h reads it as what it was. A page that came damaged stays as it came.
+ * Checksums are made right again, so that trace.h reads it as what it was. What came damaged or in part is zeros: a
+ * number may be anywhere in it.
  */
 
 #include "transport.h"
