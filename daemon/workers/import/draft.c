@@ -7,7 +7,7 @@
 enum {
         /* beyond these a value is quarantined: no pump of the makers supported here can do or means it */
         BOLUS_MAX_MILLI = 100 * 1000,     /* by hand: a pen of 80 U, and some */
-        PUMP_BOLUS_MAX_MILLI = 75 * 1000, /* "Max Bolus", the highest setting: user guides of Paradigm Revel and MiniMed 640G to 780G */
+        PUMP_BOLUS_MAX_MILLI = 75 * 1000, /* range of a normal bolus: Paradigm Veo user guide, "Pump specifications"; the most that a pump of the maker is known to give */
         RATE_MAX_MILLI = 50 * 1000,
         PERCENT_MAX_MILLI = 1000 * 1000,
         CARBS_MAX_MILLI = 1000 * 1000,

@@ -317,5 +317,32 @@ class Real(Pulls):
                 self.assertLess(len(both), n_csv + len(pulled) // 10)
 
 
+class Clocks(unittest.TestCase):
+        CSV, FOLDER = 'data/carelink-csv/legacy-v1/decocare-736868-revel523-20150510.csv', 'data/pump-history/decocare-736868'
+
+        def test_a_pump_whose_clock_was_late_has_the_same_times_by_both_paths(self):
+                """Pages and export of one pump over a change to summer time that its clock followed later, each in a wallet of its own."""
+                names = sorted(glob.glob(os.path.join(SHARED, self.FOLDER, 'ReadHistoryData-page-*.data')), key=compare.number_of)
+                if not names:
+                        self.skipTest('no reference data (CAREWALLET_SHARED)')
+                times = []
+                for how in ('pages', 'export'):
+                        with Wallet(timezone='America/Los_Angeles') as w:
+                                w.init()
+                                if how == 'pages':
+                                        with open(w.path('pages'), 'wb') as f:
+                                                for name in names:
+                                                        with open(name, 'rb') as page:
+                                                                f.write(page.read())
+                                        w.cli('import', w.path('pages'), '--model', '523', '--serial', '736868', code=None)
+                                else:
+                                        w.cli('import', os.path.join(SHARED, self.CSV), code=None)
+                                rows = map(json.loads, w.cli('export', '--format', 'ndjson').out.splitlines())
+                                times.append({(r['kind'], r['local_time'], r.get('raw_type')): r['time'] for r in rows})
+                both = set(times[0]) & set(times[1])
+                self.assertGreater(len(both), 2600)
+                self.assertEqual([key for key in both if times[0][key] != times[1][key]], [])
+
+
 if __name__ == '__main__':
         unittest.main()
