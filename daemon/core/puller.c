@@ -116,10 +116,6 @@ static int begin(Call *call, Manager *manager, FrameUsbRequest *request, bool is
         });
 }
 
-static bool is_busy(const Manager *manager) {
-        return manager->importer || manager->undoing;
-}
-
 static int busy(Call *call) {
         return call_error(call, "org.carewallet.Busy", json_pack("{s:s}", "what", "import"));
 }
@@ -130,7 +126,7 @@ int method_pull(Call *call, void *userdata) {
         Manager *manager = userdata;
         int r;
 
-        if (is_busy(manager))
+        if (manager_is_storing(manager))
                 return busy(call);
         if (serial && !is_serial(serial))
                 return call_invalid(call, "serial");
@@ -154,7 +150,7 @@ int method_pull_automatic(Call *call, void *userdata) {
 
         if (!manager->wallet)
                 return call_error(call, manager_why_closed(manager), NULL);
-        if (is_busy(manager))
+        if (manager_is_storing(manager))
                 return busy(call);
         r = kept_serial(manager->wallet, SETTING_AUTOMATIC, request.serial);
         if (r < 0)
