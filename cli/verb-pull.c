@@ -87,8 +87,10 @@ static void show_progress(Progress *progress, int64_t n_done, int64_t n_all, int
         char text[128];
         int64_t left_s;
 
-        if (n_all <= 0)
+        if (n_all <= 0) {
+                progress_note(progress, "Waking the pump; that may take half a minute. Keep the stick near it.");
                 return;
+        }
         if (*begun_ms == 0)
                 *begun_ms = now_ms();
         left_s = n_done > 0 ? (now_ms() - *begun_ms) * (n_all - n_done) / n_done / 1000 : 0;

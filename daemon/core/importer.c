@@ -502,6 +502,8 @@ int importer_start(Manager *manager, Call *call, const ImporterConfig *config) {
         }
         if (r >= 0)
                 r = worker_flush(importer->worker);
+        if (r == 0 && config->serial && call->more) /* at once: who asked listens for Ctrl-C while the pump wakes up */
+                (void) call_continue(call, json_pack("{s:{s:i, s:i}}", "progress", "done", 0, "all", 0), -1);
         if (r != 0)
                 refuse(importer, config->serial ? "The worker that reads devices could not be started. The journal says why."
                                                    : "The import worker could not be started. The journal says why.");

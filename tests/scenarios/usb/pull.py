@@ -181,6 +181,17 @@ class Synthetic(Pulls):
                 self.assertEqual(len(self.content()), report['inserted'])
                 self.end()
 
+        def test_ctrl_c_is_heard_while_the_pump_wakes_up(self):
+                self.stick.set(speed=1)
+                process = self.w.start_cli('pull', '--device', self.stick.node, '--serial', self.stick.serial, '--json')
+                wait_for(lambda: self.stick['is_radio_on'], 60, 'the call that wakes it')
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=12)  # it takes 17 s to wake
+                self.assertEqual(process.returncode, REFUSED, out)
+                self.assertIn('as you asked', err)
+                self.assertEqual(self.content(), [])
+                self.end()
+
         def test_who_hangs_up_stops_it_too(self):
                 self.stick.set(speed=5)
                 process = self.w.start_cli('pull', '--device', self.stick.node, '--serial', self.stick.serial)
