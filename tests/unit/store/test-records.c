@@ -516,6 +516,51 @@ static void zones_are_asked_when_records_are_read(void **state) {
         assert_int_equal(again->rows[0].utc_ms, row.utc_ms);
 }
 
+/* Berlin's clocks went to +2 on 2022-03-27 at 02:00; a pump's was set to that in the morning, as one export says and another one does not. */
+static void clocks_that_were_set_are_known_however_the_table_is_written(void **state) {
+        static const int64_t morning_ms = INT64_C(1648368000000); /* 2022-03-27 08:00 */
+        cleanup(records_closep) Records *records = open_records(*state);
+        cleanup(zones_freep) Zones *zones = NULL;
+        cleanup(freep) Seen *after = NULL;
+        Record row = cgm(0, 100), set = alarm_at(0, 7);
+        Payload payload = { 0 };
+
+        ok(zones_load(&zones, "Europe/Berlin"));
+        row.local_ms = morning_ms;
+        (void) import_rows(records, &row, 1);
+        payload_token(&payload, FIELD_TYPE, TOKEN_CLOCK_CHANGE);
+        payload_text(&payload, FIELD_NEW_TIME, "2022-03-27T10:00:30", 19);
+        set.kind = RECORD_DEVICE_EVENT;
+        set.local_ms = morning_ms + 60 * MINUTE;
+        set.payload = payload.bytes;
+        set.n_payload = payload.n;
+        (void) import_rows(records, &set, 1);
+
+        for (unsigned i = 0; i < 4; i++) {
+                RecordsRebuild rebuild = { 0 };
+                Seen *seen;
+                int r;
+
+                records_set_zones(records, zones);
+                seen = read_all(records, RECORD_KIND_BIT(RECORD_CGM), INT64_MIN, INT64_MAX, 100);
+                assert_int_equal(seen->rows[0].offset_min, 60);
+                assert_int_equal(seen->rows[0].utc_ms, morning_ms - 60 * MINUTE);
+                free(seen);
+                do
+                        r = records_rebuild_step(records, &rebuild);
+                while (r == 1);
+                ok(r);
+                if (i < 2)
+                        continue;
+                records = records_close(records);
+                records = open_records(*state);
+        }
+        records_set_zones(records, zones);
+        undo(records, 2);
+        after = read_all(records, RECORD_KIND_BIT(RECORD_CGM), INT64_MIN, INT64_MAX, 100);
+        assert_int_equal(after->rows[0].offset_min, 120);
+}
+
 static void within_an_import_the_later_row_counts(void **state) {
         cleanup(records_closep) Records *records = open_records(*state);
         cleanup(freep) Seen *seen = NULL;
@@ -971,6 +1016,7 @@ int main(void) {
                 in_folder(some_of_the_rows_of_one_event_add_nothing_to_all_of_them),
                 in_folder(a_piece_that_had_no_room_is_no_news),
                 in_folder(zones_are_asked_when_records_are_read),
+                in_folder(clocks_that_were_set_are_known_however_the_table_is_written),
                 in_folder(within_an_import_the_later_row_counts),
                 in_folder(a_cancelled_import_leaves_what_was_there),
                 in_folder(sources_are_found_again),
