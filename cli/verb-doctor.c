@@ -142,6 +142,8 @@ static void look_at_gate(Findings *findings, const json_t *status) {
 
         if (message_bool(gate, "on"))
                 found(findings, FINDING_GOOD, "gate", NULL, "open at %s", message_text(gate, "address", "?"));
+        else if (message_bool(gate, "opening"))
+                found(findings, FINDING_GOOD, "gate", NULL, "being opened");
         else if (reason)
                 found(findings, FINDING_BAD, "gate", "carewallet gate on --listen ADDRESS:PORT", "it is to be open, and is not: %s", reason);
         else if (message_int(status, "grants", 0) > 0)

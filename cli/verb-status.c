@@ -44,6 +44,10 @@ static void print_gate(const json_t *gate) {
         size_t n_urls;
         FILE *memory;
 
+        if (message_bool(gate, "opening")) {
+                output_row(stdout, "Gate", "opening");
+                return;
+        }
         if (!message_bool(gate, "on")) {
                 output_row(stdout, "Gate", "%sclosed%s: %s", reason ? paint(stdout, PAINT_BAD) : "", reason ? unpaint(stdout) : "",
                            reason ? reason : "nobody can fetch anything");
@@ -140,7 +144,7 @@ static const char *next_step(const json_t *status) {
                 return "carewallet import FILE (a CSV export from CareLink)";
         if (message_int(status, "grants", 0) == 0)
                 return "carewallet show --kind cgm; or, to let somebody see it, carewallet provider add NAME --key FILE and carewallet grant NAME";
-        if (!message_bool(json_object_get(status, "gate"), "on"))
+        if (!message_bool(json_object_get(status, "gate"), "on") && !message_bool(json_object_get(status, "gate"), "opening"))
                 return "carewallet gate on --listen ADDRESS:PORT, so that those with a grant can fetch";
         return NULL;
 }

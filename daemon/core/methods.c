@@ -195,6 +195,8 @@ static void add_open_state(const Manager *manager, json_t *status) {
         gate = json_pack("{s:b, s:o}", "on", manager->gate && gate_address(manager->gate), "urls", urls);
         if (manager->gate && gate_address(manager->gate))
                 (void) json_object_set_new(gate, "address", json_string(gate_address(manager->gate)));
+        else if (manager->gate)
+                (void) json_object_set_new(gate, "opening", json_true());
         else if (manager->gate_off_reason[0])
                 (void) json_object_set_new(gate, "reason", json_string(manager->gate_off_reason));
         (void) json_object_set_new(status, "gate", gate);

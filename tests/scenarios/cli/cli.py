@@ -188,6 +188,18 @@ class Fresh(unittest.TestCase):
                 self.assertNotIn('older state', self.w.cli('status').err)
 
 
+        def test_a_gate_that_is_being_opened_is_not_said_to_be_closed(self):
+                w = self.w
+                w.init()
+                w.provider('endo')
+                w.gate_on()
+                w.grant('endo')
+                w.lock()
+                w.unlock()
+                out = w.cli('status').out
+                self.assertRegex(out, r'Gate +open')
+                self.assertNotIn('gate on', out)
+
         def test_what_happened_is_told_once_and_only_to_who_gave_the_passphrase(self):
                 w = self.w
                 w.init()
