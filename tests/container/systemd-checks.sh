@@ -81,6 +81,38 @@ check "locking before sleep can be enabled" systemctl enable carewallet-lock-on-
 story user "as_patient systemctl --user" carewalletd as_patient
 story system systemctl carewalletd@patient "runuser -u patient --"
 
+# what udev itself makes of the rule, for a device that is described to it: no kernel with USB is needed for that
+plugged_in() { # VENDOR PRODUCT: the properties that the device gets
+        local swapped="${1:2:2}${1:0:2}${2:2:2}${2:0:2}" descriptors
+        descriptors=$(tr a-f A-F <<<"1201000100000040${swapped}1001000000010902200001010080320904000002ffffff000705010240000007058202400000")
+        printf '%s\n' 'P: /devices/usb1/1-1' "N: bus/usb/001/002=$descriptors" 'E: DEVNAME=/dev/bus/usb/001/002' 'E: DEVTYPE=usb_device' 'E: SUBSYSTEM=usb' \
+                'E: BUSNUM=001' 'E: DEVNUM=002' 'A: busnum=1\n' 'A: devnum=2\n' 'A: speed=12\n' 'A: bConfigurationValue=1\n' "A: idVendor=$1\\n" "A: idProduct=$2\\n" \
+                "H: descriptors=$descriptors" >/tmp/device.umockdev
+        umockdev-run --device /tmp/device.umockdev -- udevadm test --action=add /sys/devices/usb1/1-1 2>&1
+}
+is_ours() { # VENDOR PRODUCT: open for who sits there, left alone by others, and read
+        local properties word
+        properties=$(plugged_in "$@")
+        for word in CURRENT_TAGS=.*:uaccess: CURRENT_TAGS=.*:systemd: ID_MM_DEVICE_IGNORE=1$ ID_MTP_DEVICE_IGNORE=1$ SYSTEMD_USER_WANTS=carewallet-pull.service$; do
+                grep -q "^$word" <<<"$properties" || { printf 'no %s in: %s\n' "$word" "$properties"; return 1; }
+        done
+        ! grep -q 70-carewallet.rules: <<<"$properties" # a complaint about a line
+}
+is_not_ours() {
+        local properties
+        properties=$(plugged_in "$@")
+        grep -q ^ACTION=add$ <<<"$properties" && ! grep -q -e carewallet-pull -e ID_MM_DEVICE_IGNORE -e ^CURRENT_TAGS=.*uaccess <<<"$properties" || { echo "$properties"; return 1; }
+}
+check "udev: the CareLink USB stick" is_ours 0a21 8001
+check "udev: a Contour Next Link, mg/dL" is_ours 1a79 6200
+check "udev: a Contour Next Link, mmol/L" is_ours 1a79 6300
+check "udev: another device of that maker is left as it was" is_not_ours 1a79 7350
+check "udev: another stick is left as it was" is_not_ours 0a21 8002
+check "user: the unit that it starts is there" has carewallet-pull.service as_patient systemctl --user list-unit-files carewallet-pull.service
+check "user: it runs, with nothing to read" as_patient systemctl --user start carewallet-pull.service
+check "user: and ends well" is success as_patient systemctl --user show -p Result --value carewallet-pull.service
+check "user: what it started ends" as_patient systemctl --user stop carewalletd.socket carewalletd.service
+
 # another wallet of the same patient, in both modes
 check "user: a wallet with a name" as_patient systemctl --user start carewalletd@child.socket
 check "user: its init" with_passphrase as_patient carewallet --wallet child init --passphrase-fd 3

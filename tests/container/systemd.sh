@@ -6,7 +6,7 @@
 make_tree
 echo "== installing into a $suite that boots"
 inside 'cd /root/carewallet && ./dev install && DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
-        systemd systemd-sysv dbus dbus-user-session libpam-systemd >/tmp/apt.log 2>&1 || { tail /tmp/apt.log; exit 1; }'
+        systemd systemd-sysv dbus dbus-user-session libpam-systemd udev umockdev >/tmp/apt.log 2>&1 || { tail /tmp/apt.log; exit 1; }'
 install -m 0755 "$root/tests/container/systemd-checks.sh" "$tree/root/checks.sh"
 
 cat >"$tree/etc/systemd/system/checks.service" <<'END'
