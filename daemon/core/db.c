@@ -2,6 +2,7 @@
 
 #include "db.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <sodium.h>
@@ -71,6 +72,47 @@ static void wiping_shutdown(void *userdata) {
         (void) userdata;
 }
 
+/* --- memory of the cipher: SQLCipher 3.4 does not look whether OpenSSL did what it was asked, and would write a page that nobody can read --- */
+
+static void *cipher_has(void *memory, size_t n) {
+        static const char text[] = "carewalletd: out of memory while encrypting: ended before a page is written that nobody can read\n";
+
+        if (!memory && n > 0) {
+                ssize_t l = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+                (void) l;
+                _exit(EXIT_FAILURE);
+        }
+        return memory;
+}
+
+static void *cipher_malloc(size_t n, const char *file, int line) {
+        (void) file;
+        (void) line;
+        return cipher_has(malloc(n), n);
+}
+
+static void *cipher_realloc(void *memory, size_t n, const char *file, int line) {
+        (void) file;
+        (void) line;
+        return cipher_has(realloc(memory, n), n);
+}
+
+static void cipher_free(void *memory, const char *file, int line) {
+        (void) file;
+        (void) line;
+        free(memory);
+}
+
+/* By its name, as SQLCipher brings it: the core is not linked with OpenSSL itself. Where that has another one, nothing is lost. */
+static void guard_cipher(void) {
+        int (*set)(void *(*)(size_t, const char *, int), void *(*)(void *, size_t, const char *, int), void (*)(void *, const char *, int));
+
+        *(void **) &set = dlsym(RTLD_DEFAULT, "CRYPTO_set_mem_functions");
+        if (set && set(cipher_malloc, cipher_realloc, cipher_free) != 1)
+                fputs("carewalletd: OpenSSL was used before its memory could be guarded\n", stderr);
+}
+
 int db_init(void) {
         static const sqlite3_mem_methods wiping = {
                 .xMalloc = wiping_malloc,
@@ -86,6 +128,7 @@ int db_init(void) {
 
         if (done)
                 return 0;
+        guard_cipher();
         if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK ||
             sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK ||
             sqlite3_config(SQLITE_CONFIG_MALLOC, &wiping) != SQLITE_OK ||
@@ -447,14 +490,33 @@ int db_begin(Db *db) {
         return db_execute(db, "BEGIN");
 }
 
+/*
+ * A commit whose sync failed stands whole in the log, and a crash would make it count though it was refused. What is written next
+ * takes its place: a commit that changes nothing.
+ */
+static void write_over(Db *db) {
+        char version[32], sql[64];
+        int r;
+
+        r = read_setting(db, "user_version", version, sizeof(version));
+        if (r != 0)
+                return;
+        (void) snprintf(sql, sizeof(sql), "PRAGMA user_version=%s", version);
+        r = db_execute(db, sql);
+        (void) r; /* its sync may fail as the other one did: it stands in the log all the same */
+}
+
 int db_commit(Db *db) {
         int r;
 
         assert(db_in_transaction(db));
 
         r = db_execute(db, "COMMIT");
-        if (r)
-                db_rollback(db);
+        if (r == 0)
+                return 0;
+        db_rollback(db);
+        if (sqlite3_extended_errcode(db->handle) == SQLITE_IOERR_FSYNC)
+                write_over(db);
         return r;
 }
 
