@@ -3,6 +3,7 @@
 /* Backup: the encrypted pages of both databases as of one moment, and the slot file, through a pipe while all else goes on. */
 
 #include "daemon/common/archive.h"
+#include "failure.h"
 #include "importer.h"
 #include "manager.h"
 #include "output.h"
@@ -56,7 +57,7 @@ static void on_done(int r, void *userdata) {
                 (void) call_refuse(call, "A part of the wallet's files is damaged, so this would be no whole backup, and none was made. Keep those that you have, and restore one; "
                                          "carewallet doctor says more.");
         else if (r < 0)
-                (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+                (void) call_failed(call, r);
         else
                 (void) call_reply(call, json_pack("{s:b, s:I}", "complete", 1, "bytes", n_bytes));
 }

@@ -2,6 +2,7 @@
 
 /* Check: every record, every entry of the ledger, read and compared with what the wallet says of them, a few ms at a time. */
 
+#include "failure.h"
 #include "manager.h"
 
 enum {
@@ -95,7 +96,7 @@ static int on_step(sd_event_source *source, void *userdata) {
         if (r > 0)
                 (void) call_refuse(call, "The wallet is damaged: a part of its files cannot be read with its keys, or does not fit the rest. Restore a backup.");
         else
-                (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+                (void) call_failed(call, r);
         return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "importer.h"
 
 #include "daemon/common/text.h"
+#include "failure.h"
 #include "restorer.h"
 
 enum {
@@ -113,7 +114,7 @@ static const char *records_reason(int r) {
         case RECORDS_E_KEY:
                 return "The records database is damaged. Nothing of this import is kept. Restore a backup.";
         default:
-                return "Something failed inside carewallet. Nothing of this import is kept. The journal says more.";
+                return failure_reason(r) ? failure_reason(r) : "Something failed inside carewallet. Nothing of this import is kept. The journal says more.";
         }
 }
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include "failure.h"
 #include "manager.h"
 #include "quarantine.h"
 
@@ -239,7 +240,7 @@ static int on_step(sd_event_source *source, void *userdata) {
         else if (r == -EBADMSG)
                 (void) call_refuse(call, "The records database is damaged, and not all of it is gone. Restore a backup, and forget there.");
         else
-                (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+                (void) call_failed(call, r);
         return 0;
 }
 

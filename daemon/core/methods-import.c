@@ -2,6 +2,7 @@
 
 /* What was imported, what of it could not be read, and taking it back. */
 
+#include "failure.h"
 #include "importer.h"
 
 enum {
@@ -132,8 +133,10 @@ static int on_undoing(sd_event_source *source, void *userdata) {
                 return 0;
         if (r < 0) {
                 (void) undoing_free(undoing);
-                (void) call_error(call, r == -ENOSPC ? "org.carewallet.NotDurable" : "org.carewallet.Internal",
-                                  json_pack("{s:s}", "reason", r == -ENOSPC ? "The import was not undone: the disk is full or cannot be written." : strerror(-r)));
+                if (r == -ENOSPC)
+                        (void) call_error(call, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The import was not undone: the disk is full or cannot be written."));
+                else
+                        (void) call_failed(call, r);
                 return 0;
         }
 

@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "failure.h"
 #include "manager.h"
 #include "quarantine.h"
 #include "serialise.h"
@@ -112,7 +113,7 @@ static int on_sift(sd_event_source *source, void *userdata) {
                 return 0;
         }
         json_decref(reply);
-        (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-fold(r))));
+        (void) call_failed(call, fold(r));
         return 0;
 }
 

@@ -3,6 +3,8 @@
 /* Show, Export, Preview, Log: what the patient reads. Long output goes through a pipe, in pieces. */
 
 #include "everything.h"
+#include "failure.h"
+#include "manager.h"
 #include "output.h"
 #include "slice.h"
 
@@ -61,7 +63,7 @@ static void on_done(int r, void *userdata) {
         else if (r == -EBADMSG)
                 (void) call_refuse(call, "It ends too early: a part of the wallet's files is damaged and can't be read. Restore a backup; carewallet doctor says more.");
         else if (r < 0)
-                (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+                (void) call_failed(call, r);
         else if (denied)
                 (void) call_refuse(call, "The grant stopped permitting this while it was read.");
         else

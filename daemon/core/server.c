@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "daemon/common/text.h"
+#include "failure.h"
 #include "signature.h"
 
 static int on_reap(sd_event_source *source, void *userdata) {
@@ -225,7 +226,7 @@ static int dispatch(Server *server, Call *call, const char *name) {
 
         r = call->method->handle(call, config->userdata);
         if (r < 0)
-                return call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(-r)));
+                return call_failed(call, r);
         return 0;
 }
 

@@ -3,6 +3,7 @@
 /* Where the devices' clocks live, and since when. Records are placed in time when they are read, so a change is one commit. */
 
 #include "daemon/common/civil.h"
+#include "failure.h"
 #include "manager.h"
 
 enum {
@@ -226,7 +227,7 @@ static int on_checking(sd_event_source *source, void *userdata) {
         r = records_read(check->manager->wallet->records, &all, &check->cursor, CHECK_ROWS_MAX, check_record, check);
         if (r != 0) {
                 (void) check_free(check);
-                (void) call_error(call, "org.carewallet.Internal", json_pack("{s:s}", "reason", "The records can't be read."));
+                (void) call_failed(call, fold(r));
                 return 0;
         }
         if (!check->cursor.ended)

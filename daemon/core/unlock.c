@@ -3,6 +3,7 @@
 /* Unlock: also of an open wallet, where it only proves that the passphrase is known. */
 
 #include "epoch.h"
+#include "failure.h"
 #include "gate.h"
 #include "keyjob.h"
 #include "narrowing.h"
@@ -28,6 +29,9 @@ static const char *spool_reason(int r) {
 
 static const char *epoch_reason(int r) {
         switch (r) {
+        case -EIO:
+        case -ENOMEM:
+                return failure_reason(r);
         case EPOCH_E_FOREIGN:
                 return "This state directory was restored from a file that this wallet did not write. Restore the backup again, from the file that carewallet backup wrote.";
         case EPOCH_E_FULL:
@@ -50,7 +54,10 @@ static const char *open_wallet(Manager *manager, const Secret *root, bool insist
 
         r = wallet_open(&wallet, manager->config.state_dir, root, NULL);
         if (r != 0)
-                return r > 0 ? wallet_reason(r) : r == -ENOTRECOVERABLE || r == -EBADMSG ? wallet_reason(WALLET_E_KEY) : "The databases could not be opened. The journal says more.";
+                return r > 0                                      ? wallet_reason(r)
+                       : failure_reason(r)                        ? failure_reason(r)
+                       : r == -ENOTRECOVERABLE || r == -EBADMSG ? wallet_reason(WALLET_E_KEY)
+                                                                  : "The databases could not be opened. The journal says more.";
         generation = seen_generation(wallet);
         *ret_changed = generation < manager->slots.generation;
         is_old = generation > manager->slots.generation;
