@@ -13,7 +13,7 @@
 
 enum {
         REPLACE, /* of backup */
-        OPEN = 0, /* of backup verify */
+        OPEN = N_CLI_PROOF_OPTIONS, /* of backup verify */
 
         START_MS = 10000, /* of a daemon for a moment */
         STOP_MS = 10000,
@@ -26,6 +26,7 @@ static const Option options[] = {
 };
 
 static const Option verify_options[] = {
+        CLI_PROOF_OPTIONS,
         [OPEN] = {"open", NULL, "also open it with the passphrase of its day, and read all of it", NULL},
         {NULL, NULL, NULL, NULL},
 };
@@ -156,12 +157,12 @@ static int ask(Cli *cli, const char *method, json_t *parameters, const int *fd, 
         return ret->error ? cli_reply_failed(cli, ret) : 0;
 }
 
-static int open_and_read(Cli *cli, int passphrase_fd, Reply *ret) {
+static int open_and_read(Cli *cli, int secret_fd, bool recovery, Reply *ret) {
         cleanup(reply_done) Reply unlocked = {0};
         int r;
 
         client_set_timeout(cli->client, CHECK_TIMEOUT_S);
-        r = ask(cli, "org.carewallet.Unlock", json_pack("{s:i}", "secretFd", 0), &passphrase_fd, &unlocked);
+        r = ask(cli, "org.carewallet.Unlock", json_pack("{s:i, s:b}", "secretFd", 0, "recovery", recovery), &secret_fd, &unlocked);
         if (r != 0)
                 return r;
         r = ask(cli, "org.carewallet.Check", NULL, NULL, ret);
@@ -174,14 +175,17 @@ static int open_and_read(Cli *cli, int passphrase_fd, Reply *ret) {
 static int verify_open(Cli *cli, int fd, const char *path, Archive *archive, Reply *ret) {
         const char *base = getenv("TMPDIR");
         char program[PATH_MAX], dir[PATH_MAX], socket[PATH_MAX + 2];
-        cleanup(close_fdp) int passphrase_fd = -1;
+        bool recovery = cli_option(cli, CLI_RECOVERY) || cli_option(cli, CLI_RECOVERY_FD);
+        cleanup(close_fdp) int secret_fd = -1;
+        int recovery_fd, r;
         pid_t pid;
-        int r;
 
         r = find_daemon(program);
         if (r < 0)
                 return cli_fail(cli, EXIT_REFUSED, "carewalletd is not installed where this program looks for it (%s): without it the backup can't be opened.", CAREWALLETD);
-        r = cli_secret_fd(cli, "Passphrase of the backup: ", &passphrase_fd);
+        r = cli_descriptor(cli, CLI_RECOVERY_FD, &recovery_fd);
+        if (r == 0)
+                r = recovery ? cli_recovery_fd(cli, recovery_fd, &secret_fd) : cli_secret_fd(cli, "Passphrase of the backup: ", &secret_fd);
         if (r != 0)
                 return r;
 
@@ -203,7 +207,7 @@ static int verify_open(Cli *cli, int fd, const char *path, Archive *archive, Rep
                 r = cli_trouble(cli, -errno, "Starting carewalletd failed");
         else {
                 r = wait_for_daemon(&cli->client, pid, socket);
-                r = r == 0 ? open_and_read(cli, passphrase_fd, ret) : cli_trouble(cli, r, "Starting carewalletd failed");
+                r = r == 0 ? open_and_read(cli, secret_fd, recovery, ret) : cli_trouble(cli, r, "Starting carewalletd failed");
                 cli->client = client_free(cli->client);
                 stop_daemon(pid);
         }
@@ -230,7 +234,7 @@ static int print_verified(Cli *cli, const char *path, const Archive *archive, co
         output_say(stdout, 0, "A wallet of %s, %s, with %d key slot%s.", output_time(when, text), output_bytes(number, (int64_t) archive_size(&archive->head)),
                    (int) archive->keys.n_slots, archive->keys.n_slots == 1 ? "" : "s");
         if (!opened) {
-                output_say(stdout, 0, "That it opens is not proved without its passphrase: carewallet backup verify %s --open", path);
+                output_say(stdout, 0, "That it opens is not proved without its passphrase, or its recovery code: carewallet backup verify %s --open, or --recovery", path);
                 return EXIT_DONE;
         }
         memory = open_memstream(&records, &n_records);
@@ -238,7 +242,7 @@ static int print_verified(Cli *cli, const char *path, const Archive *archive, co
                 return cli_trouble(cli, -ENOMEM, "Writing the output failed");
         output_records(memory, json_object_get(opened, "records"));
         if (fclose(memory) == 0)
-                output_say(stdout, 0, "It opens with this passphrase, and every page was read: %s; %lld entries in the log.", records,
+                output_say(stdout, 0, "It opens with this %s, and every page was read: %s; %lld entries in the log.", cli_option(cli, CLI_RECOVERY) || cli_option(cli, CLI_RECOVERY_FD) ? "recovery code" : "passphrase", records,
                            (long long) message_int(opened, "entries", 0));
         return EXIT_DONE;
 }
@@ -253,7 +257,7 @@ static int run_verify(Cli *cli) {
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return cli_fail(cli, EXIT_REFUSED, "%s can't be read: %s.", path, strerror(errno));
-        if (cli_option(cli, OPEN) || cli->passphrase_fd >= 0)
+        if (cli_option(cli, OPEN) || cli_option(cli, CLI_RECOVERY) || cli_option(cli, CLI_RECOVERY_FD) || cli->passphrase_fd >= 0)
                 r = verify_open(cli, fd, path, &archive, &reply);
         else {
                 r = archive_read(fd, NULL, NULL, &archive);
@@ -282,8 +286,8 @@ const Verb verb_backup_verify = {
         .operands = "FILE",
         .n_min = 1,
         .n_max = 1,
-        .summary = "See that a backup is whole, and with its passphrase that it opens",
-        .help = "Without a passphrase: that nothing is missing and no byte was changed by accident. With --open or --passphrase-fd it is restored into a directory "
+        .summary = "See that a backup is whole, and with its passphrase or recovery code that it opens",
+        .help = "Without either: that nothing is missing and no byte was changed by accident. With --open, --recovery or --passphrase-fd it is restored into a directory "
                 "for the moment ($TMPDIR, else /var/tmp), opened there by a carewalletd of its own, and read from end to end.",
         .options = verify_options,
         .run = run_verify,

@@ -101,8 +101,13 @@ class Backup(unittest.TestCase):
                 self.assertTrue(report['opened']['whole'])
                 self.assertNotIn('opened', self.w.json('backup', 'verify', self.backup))
                 self.assertEqual(report['bytes'], os.path.getsize(self.backup))
+                code = re.search(r'\w{5}(-\w{5}){7}', self.w.recovery_output).group()
+                with_code = self.w.cli('backup', 'verify', self.backup, '--recovery-fd', '{}', passphrase=code)
+                self.assertIn('opens with this recovery code', with_code.out)
                 wrong = self.w.cli('backup', 'verify', self.backup, '--passphrase-fd', '{}', passphrase='another', code=PASSPHRASE_NEEDED)
                 self.assertIn('not the right passphrase', wrong.err)
+                other = '000GC-40R4Y-0M301-E209M-185G2-R38EE-1W810-24GKG'
+                self.w.cli('backup', 'verify', self.backup, '--recovery-fd', '{}', passphrase=other, code=PASSPHRASE_NEEDED)
                 self.assertEqual(os.listdir(self.w.env['TMPDIR']), [])
 
         def test_what_is_no_whole_backup_is_refused_and_leaves_nothing(self):
