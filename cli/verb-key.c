@@ -191,8 +191,11 @@ static int run_recovery(Cli *cli) {
         }
         r = change_keys(cli, "AddKey", json_incref(parameters), secret_fd, new_fd, &reply);
         if (r != 0) {
-                if (out && r != EXIT_UNREACHABLE) /* then it is not known which of the two counts */
+                /* where it may count it stays */
+                if (out && r != EXIT_UNREACHABLE && r != EXIT_INTERNAL && strcmp(reply.error ? reply.error : "", "org.carewallet.NotDurable") != 0)
                         (void) unlink(out);
+                else if (out)
+                        cli_warn("the recovery code in %s may count already. Keep it, and the one before it, until this was done again.", out);
                 return r;
         }
         if (cli->json) {

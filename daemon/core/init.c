@@ -102,9 +102,9 @@ static void on_gate_key(const char *key_pem, const char *certificate_pem, const 
 }
 
 static void remove_leftovers(int state_dir_fd) {
-        static const char *const names[] = { "consent.db", "consent.db-wal", "consent.db-shm", "records.db", "records.db-wal", "records.db-shm" };
+        static const char *const names[] = { "slots", "slots.bak", "consent.db", "consent.db-wal", "consent.db-shm", "records.db", "records.db-wal", "records.db-shm" };
 
-        /* Of an Init that did not reach its slot file: nobody has a key to them. */
+        /* Of an Init that did not end well: nobody was told of it. The slot file first, without which there is no wallet. */
         for (size_t i = 0; i < N_ELEMENTS(names); i++)
                 (void) unlinkat(state_dir_fd, names[i], 0);
 }

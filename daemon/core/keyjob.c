@@ -2,6 +2,8 @@
 
 #include "keyjob.h"
 
+#include "failure.h"
+
 #include <sodium.h>
 
 enum {
@@ -105,7 +107,7 @@ void keyjob_refuse(KeyJob *job, const char *reason) {
 }
 
 void keyjob_failed(KeyJob *job, int r) {
-        keyjob_error(job, "org.carewallet.Internal", json_pack("{s:s}", "reason", strerror(r < 0 ? -r : ENOTRECOVERABLE)));
+        (void) call_failed(release(job), r);
 }
 
 void keyjob_store(KeyJob *job, const Slots *slots, const char *type, json_t *fields, json_t *reply) {
@@ -117,9 +119,10 @@ void keyjob_store(KeyJob *job, const Slots *slots, const char *type, json_t *fie
         }
         json_decref(reply);
         if (r < 0)
-                keyjob_refuse(job, "The key file could not be written in full: the disk is full or cannot be written. Make room, then do it again.");
+                keyjob_refuse(job, "The key file could not be written: the disk is full or cannot be written. Nothing was changed. Make room, then do it again.");
         else
-                keyjob_error(job, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The key was changed, but the log could not be written: the disk is full."));
+                keyjob_error(job, "org.carewallet.NotDurable", json_pack("{s:s}", "reason", "The key was changed, but the second copy of the key file, or the log, could not be written: the disk is full or cannot be "
+                                                                                  "written. Make room, then do it again."));
 }
 
 /* --- a wrong secret: its answer waits, by a timer --- */

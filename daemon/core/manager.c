@@ -295,11 +295,14 @@ int manager_store_slots(Manager *manager, const Slots *slots, const Secret *root
 
         r = slots_store(&next, manager->config.state_dir_fd, root);
         if (r < 0) {
+                uint64_t generation = manager->slots.generation;
+
                 json_decref(fields);
                 /* the new state may be on the disk, or half of it: what counts is what a reader finds */
-                if (manager->has_slots && slots_load(&next, manager->config.state_dir_fd) == 0)
-                        manager->slots = next;
-                return r;
+                if (!manager->has_slots || slots_load(&next, manager->config.state_dir_fd) != 0)
+                        return r;
+                manager->slots = next;
+                return next.generation == generation ? r : CONSENT_E_FULL;
         }
         manager->slots = next;
         return manager_note_slots(manager, type, fields);
