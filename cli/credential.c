@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "daemon/common/slots.h"
+#include "outfile.h"
 
 /* systemd-creds reads the secret from a pipe and writes what it sealed to @out_fd. Return: 0; its exit status; negative errno. */
 static int seal(const Secret *secret, int out_fd) {
@@ -55,7 +56,9 @@ static int make(Cli *cli, const char *out, Secret **ret) {
                 randombytes_buf(secret_data(*ret), SLOTS_CREDENTIAL_SIZE);
                 r = seal(*ret, fd);
         }
-        if (r == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0))
+        if (r == 0)
+                r = outfile_sync(out, fd);
+        if (r == 0 && fstat(fd, &st) < 0)
                 r = -errno;
         if (r == 0 && st.st_size > 0)
                 return 0;

@@ -41,7 +41,7 @@ int outfile_open(const char *path, int *ret_fd) {
         return 0;
 }
 
-static int sync_directory(const char *path) {
+int outfile_sync_directory(const char *path) {
         const char *slash = strrchr(path, '/');
         cleanup(close_fdp) int fd = -1;
         char dir[PATH_MAX];
@@ -51,6 +51,12 @@ static int sync_directory(const char *path) {
         if (fd < 0)
                 return -errno;
         return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
+int outfile_sync(const char *path, int fd) {
+        if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+                return -errno;
+        return outfile_sync_directory(path);
 }
 
 int outfile_commit(const char *path, int fd, bool replace) {
@@ -68,7 +74,7 @@ int outfile_commit(const char *path, int fd, bool replace) {
         } else if (rename(temporary, path) < 0)
                 return -errno;
         temporary[0] = '\0';
-        return sync_directory(path);
+        return outfile_sync_directory(path);
 }
 
 void outfile_abandon(void) {

@@ -8,6 +8,7 @@
 
 #include "daemon/common/recovery.h"
 #include "kit.h"
+#include "outfile.h"
 #include "output.h"
 
 /* Straight to the descriptor: a copy in stdio's buffer would not be wiped. */
@@ -47,8 +48,8 @@ static int write_new(const char *path, const Secret *content, size_t n, const ch
         r = output_write(fd, secret_data(content), n);
         if (r == 0)
                 r = output_write(fd, end, strlen(end));
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
+        if (r == 0)
+                r = outfile_sync(path, fd);
         if (r < 0)
                 (void) unlink(path);
         return r;

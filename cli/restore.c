@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "daemon/common/io.h"
+#include "outfile.h"
 
 /* Of a state directory; the databases first, the slots, which make a wallet of them, last. */
 static const char *const databases[N_ARCHIVE_PARTS] = {[ARCHIVE_CONSENT] = "consent.db", [ARCHIVE_RECORDS] = "records.db"};
@@ -92,7 +93,8 @@ static void make_parents(const char *dir) {
                 return;
         for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 *slash = '\0';
-                (void) mkdir(path, 0700);
+                if (mkdir(path, 0700) == 0 && outfile_sync_directory(path) < 0)
+                        return;
                 *slash = '/';
         }
 }
@@ -119,6 +121,8 @@ int restore_unpack(int file_fd, const char *dir, Archive *ret) {
         r = unpack(&unpacking, file_fd, ret);
         if (r == 0)
                 r = give_to_owner(unpacking.dir_fd);
+        if (r == 0 && is_new)
+                r = outfile_sync_directory(dir);
         if (r == 0)
                 slots_end(unpacking.dir_fd);
         else {

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include "outfile.h"
 #include "parse.h"
 #include "policy/presets.h"
 
@@ -202,8 +203,8 @@ static int write_out(Cli *cli, int fd, const char *path, const Reply *reply) {
         r = output_write(fd, jwt, strlen(jwt));
         if (r == 0)
                 r = output_write(fd, "\n", 1);
-        if (r == 0 && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
-                r = -errno;
+        if (r == 0)
+                r = outfile_sync(path, fd);
         if (r == 0)
                 return 0;
         printf("%s\n", jwt);

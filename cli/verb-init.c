@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "outfile.h"
+
 enum {
         TIMEZONE,
         RECOVERY_OUT,
@@ -47,8 +49,8 @@ static int write_code(Cli *cli, const char *path, int fd, const Secret *code) {
         r = output_write(fd, secret_data(code), secret_size(code));
         if (r == 0)
                 r = output_write(fd, "\n", 1);
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
+        if (r == 0)
+                r = outfile_sync(path, fd);
         return r == 0 ? 0 : cli_fail(cli, EXIT_INTERNAL, "The recovery code could not be written to %s: %s. The wallet was made; without its "
                                                          "recovery code only the passphrase opens it.", path, strerror(-r));
 }
