@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new root key: the same data and grants under new keys, old keys open nothing, and no moment at which a kill loses anything."""
+"""A new root key: the same data and grants under new keys, old keys open nothing. (Power cuts on the way: backup/faults.py.)"""
 
 import os
 import re
@@ -177,66 +177,6 @@ class Rotate(unittest.TestCase):
                 self.assertEqual(self.everything(), before)
                 rotate(w)
                 self.assertEqual(self.everything(), before)
-
-        def test_a_kill_at_any_point_loses_nothing(self):
-                if not os.path.exists(KILL_AT):
-                        self.skipTest('no ' + KILL_AT)
-                w = self.w
-                self.fill(15)
-                before, records = self.everything(), w.json('status')['records']
-                new = '000GC-40R4Y-0M301-E209M-185G2-R38EE-1W810-24GKG'
-                with Varlink(w.socket) as v:
-                        self.assertNotIn('error', v.call('RotateKey', {'secretFd': 0, 'newFd': 1}, [secret(PASSPHRASE), secret(new)]))
-                wait_for(lambda: w.cli('status', code=None).code != UNREACHABLE, what='a fresh core')
-                w.stop()
-                shutil.copytree(w.state, w.path('planned'))
-
-                def unlock():
-                        """With the code of before or of after: no Argon2. Returns the reply, or None when the core died."""
-                        with Varlink(w.socket) as v:
-                                try:
-                                        for code in self.old, new:
-                                                reply = v.calls('Unlock', {'secretFd': 0, 'recovery': True}, [secret(code)])[-1]
-                                                if 'error' not in reply:
-                                                        return reply['parameters']
-                                                self.assertEqual(reply['error'], 'org.carewallet.WrongPassphrase')
-                                        self.fail('neither the old nor the new recovery code opens it')
-                                except (EOFError, ConnectionError):
-                                        return None
-
-                points, resumed, at = 0, 0, 0
-                while True:
-                        at += 1
-                        shutil.rmtree(w.state)
-                        shutil.copytree(w.path('planned'), w.state)
-                        w.daemon_env.update(LD_PRELOAD=KILL_AT, KILL_AT=str(at))
-                        try:
-                                w.start()
-                        except AssertionError:  # it ended before it was ready
-                                w.process = None
-                                reply = None
-                        else:
-                                reply = unlock()
-                                w.kill()
-                        del w.daemon_env['LD_PRELOAD'], w.daemon_env['KILL_AT']
-                        if reply is not None:
-                                break  # no such point any more
-                        points += 1
-                        w.start()
-                        reply = unlock()
-                        self.assertIsNotNone(reply)
-                        resumed += reply.get('rotation') == 'done'
-                        if at % 4 == 0:
-                                self.assertEqual(self.everything(), before, f'point {at}')
-                        else:
-                                self.assertEqual(w.json('status')['records'], records)
-                        self.assertFalse([name for name in os.listdir(w.state) if 'new' in name or 'rotation' in name])
-                        w.stop()
-                print(f'{points} points, {resumed} of them went on with the copies')
-                self.assertGreaterEqual(points, 40)
-                self.assertGreater(resumed, 20)
-                w.start()
-                w.unlock()
 
 
 if __name__ == '__main__':
