@@ -2,6 +2,7 @@
 
 #include "restore.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
@@ -136,6 +137,20 @@ int restore_unpack(int file_fd, const char *dir, Archive *ret) {
         return r;
 }
 
+/* Of a wallet that was opened for a moment: nothing waits in it. */
+static void remove_spool(int dir_fd) {
+        int fd = openat(dir_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        DIR *spool = fd < 0 ? NULL : fdopendir(fd);
+
+        for (const struct dirent *entry; spool && (entry = readdir(spool));)
+                (void) unlinkat(fd, entry->d_name, 0);
+        if (spool)
+                (void) closedir(spool);
+        else
+                (void) close_fd(fd);
+        (void) unlinkat(dir_fd, "spool", AT_REMOVEDIR);
+}
+
 void restore_discard(const char *dir) {
         cleanup(close_fdp) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -144,7 +159,7 @@ void restore_discard(const char *dir) {
         (void) unlinkat(dir_fd, "slots", 0);
         (void) unlinkat(dir_fd, "slots.bak", 0);
         (void) unlinkat(dir_fd, "s", 0);
-        (void) unlinkat(dir_fd, "spool", AT_REMOVEDIR);
+        remove_spool(dir_fd);
         remove_leftovers(dir_fd);
         (void) rmdir(dir);
 }

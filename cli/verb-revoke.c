@@ -137,7 +137,7 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
         if (cli->json)
                 return cli_print_json(cli, result);
 
-        if (message_bool(result, "spooled")) {
+        if (message_bool(result, "spooled") && n == 0) {
                 output_say(stdout, 0, "%s: the wallet is locked, so nothing is served now. The revocation is on the disk and takes effect when the "
                                       "wallet is unlocked, before anything is served.%s", provider ? provider : "All grants", provider ? UNCHECKED : "");
                 return EXIT_DONE;
@@ -154,7 +154,10 @@ static int print_result(Cli *cli, const char *provider, const json_t *result) {
                            n_cut == 1 ? " was" : "s were", output_bytes(number, message_int(result, "bytesHandedOut", 0)), n_cut == 1 ? "it" : "them");
         }
         print_fetched(json_object_get(result, "fetched"));
-        if (!message_bool(result, "durable"))
+        if (message_bool(result, "spooled"))
+                cli_warn("the disk is full or cannot be written, so the gate is off. The revocation is kept on it as a sealed note, which holds after any restart; it is "
+                         "written to the wallet as soon as there is room.");
+        else if (!message_bool(result, "durable"))
                 cli_warn("it holds as long as carewalletd runs, but is not on the disk yet. Make room; it is tried again by itself.");
         return EXIT_DONE;
 }

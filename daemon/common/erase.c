@@ -92,6 +92,8 @@ int erase_files(int state_dir_fd) {
 
         if (spool >= 0)
                 r = erase(spool, false, true);
+        if (spool >= 0)
+                (void) unlinkat(state_dir_fd, "spool", AT_REMOVEDIR); /* the core may remove no folder: then it stays, empty */
         if (r == 0)
                 r = erase(state_dir_fd, false, false);
         if (r == 0)

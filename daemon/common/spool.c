@@ -91,10 +91,6 @@ static int give_to_owner(int state_dir_fd, int spool_fd, const char *name) {
         return 0;
 }
 
-typedef struct Name {
-        char hex[33];
-} Name;
-
 static bool is_valid(const SpoolEntry *entry) {
         size_t n_name = strnlen(entry->provider, sizeof(entry->provider));
 
@@ -117,7 +113,29 @@ static int seal_entry(uint8_t ret[static FILE_SIZE], const uint8_t public_key[st
         return crypto_box_seal(ret + 4, plain, sizeof(plain), public_key) < 0 ? -ENOTRECOVERABLE : 0;
 }
 
-static int add_entry(Name *ret, int state_dir_fd, int spool_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
+static void reserve_name(char ret[static 16], unsigned number) {
+        (void) snprintf(ret, 16, ".reserve-%u", number);
+}
+
+/* On a full disk: no block is needed that is not there. */
+static int write_over_reserve(int spool_fd, const char *name, const uint8_t bytes[static FILE_SIZE]) {
+        char reserve[16];
+
+        for (unsigned i = 0; i < SPOOL_RESERVE; i++) {
+                cleanup(close_fdp) int fd = -1;
+
+                reserve_name(reserve, i);
+                fd = openat(spool_fd, reserve, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0)
+                        continue;
+                if (write(fd, bytes, FILE_SIZE) != FILE_SIZE || fsync(fd) < 0 || renameat(spool_fd, reserve, spool_fd, name) < 0)
+                        return -errno;
+                return fsync(spool_fd) < 0 ? -errno : 0;
+        }
+        return -ENOSPC;
+}
+
+static int add_entry(SpoolName *ret, int state_dir_fd, int spool_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
         uint8_t sealed[FILE_SIZE], random[16];
         int r;
 
@@ -127,12 +145,64 @@ static int add_entry(Name *ret, int state_dir_fd, int spool_fd, const uint8_t pu
         randombytes_buf(random, sizeof(random));
         (void) sodium_bin2hex(ret->hex, sizeof(ret->hex), random, sizeof(random));
         r = io_write_file(spool_fd, ".new-", ret->hex, sealed, sizeof(sealed));
+        if (r == -ENOSPC || r == -EDQUOT)
+                r = write_over_reserve(spool_fd, ret->hex, sealed);
         return r < 0 ? r : give_to_owner(state_dir_fd, spool_fd, ret->hex);
 }
 
-int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entries, size_t n_entries) {
+/* STATE-DIR/spool, made where there is none. */
+static int make_spool(int state_dir_fd, int *ret_fd) {
+        if (mkdirat(state_dir_fd, "spool", 0700) == 0) {
+                cleanup(close_fdp) int fd = openat(state_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                if (fd < 0 || fsync(fd) < 0)
+                        return -errno;
+        } else if (errno != EEXIST)
+                return -errno;
+        *ret_fd = openat(state_dir_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return *ret_fd < 0 ? -errno : 0;
+}
+
+int spool_reserve(int state_dir_fd) {
+        static const uint8_t nothing[FILE_SIZE];
         cleanup(close_fdp) int spool_fd = -1;
-        cleanup(freep) Name *names = NULL;
+        char name[16];
+        int r;
+
+        r = make_spool(state_dir_fd, &spool_fd);
+        for (unsigned i = 0; r == 0 && i < SPOOL_RESERVE; i++) {
+                cleanup(close_fdp) int fd = -1;
+
+                reserve_name(name, i);
+                fd = openat(spool_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+                if (fd < 0) {
+                        r = errno == EEXIST ? 0 : -errno;
+                        continue;
+                }
+                /* a file system without fallocate() takes the bytes when it likes; most do at once */
+                if (fallocate(fd, 0, 0, FILE_SIZE) < 0 && (errno != EOPNOTSUPP || write(fd, nothing, FILE_SIZE) != FILE_SIZE)) {
+                        r = -errno;
+                        (void) unlinkat(spool_fd, name, 0);
+                }
+        }
+        return r;
+}
+
+int spool_remove(int state_dir_fd, const SpoolName *names, size_t n_names) {
+        cleanup(close_fdp) int spool_fd = openat(state_dir_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (spool_fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        for (size_t i = 0; i < n_names; i++)
+                if (unlinkat(spool_fd, names[i].hex, 0) < 0 && errno != ENOENT)
+                        return -errno;
+        return 0;
+}
+
+int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entries, size_t n_entries,
+                  SpoolName *ret_names) {
+        cleanup(close_fdp) int spool_fd = -1;
+        cleanup(freep) SpoolName *names = NULL;
         size_t n;
         int r;
 
@@ -148,26 +218,20 @@ int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const u
         if (!names)
                 return -ENOMEM;
 
-        if (mkdirat(state_dir_fd, "spool", 0700) == 0) {
-                cleanup(close_fdp) int fd = openat(state_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-                if (fd < 0 || fsync(fd) < 0)
-                        return -errno;
-        } else if (errno != EEXIST)
-                return -errno;
-        spool_fd = openat(state_dir_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (spool_fd < 0)
-                return -errno;
-
+        r = make_spool(state_dir_fd, &spool_fd);
+        if (r < 0)
+                return r;
         for (size_t i = 0; r == 0 && i < n_entries; i++)
                 r = add_entry(&names[i], state_dir_fd, spool_fd, public_key, wallet_id, &entries[i]);
         for (size_t i = 0; r != 0 && i < n_entries && names[i].hex[0] != '\0'; i++)
                 (void) unlinkat(spool_fd, names[i].hex, 0);
+        if (r == 0 && ret_names)
+                memcpy(ret_names, names, n_entries * sizeof(*names));
         return r;
 }
 
 int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16], const SpoolEntry *entry) {
-        return spool_add_all(state_dir_fd, public_key, wallet_id, entry, 1);
+        return spool_add_all(state_dir_fd, public_key, wallet_id, entry, 1, NULL);
 }
 
 /* An entry that can't be opened is SPOOL_DAMAGED. */

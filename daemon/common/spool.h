@@ -5,7 +5,8 @@
  * Revocations made while the wallet is locked or the daemon does not run. Layout in daemon/FORMAT.md, "spool".
  *
  * Each is sealed to the wallet's public key (who reads the disk does not learn a provider's name) and is one file in
- * STATE-DIR/spool. Whoever can write there can revoke: narrowing needs no authority.
+ * STATE-DIR/spool. Whoever can write there can revoke: narrowing needs no authority. Some files stand there in reserve, for a full
+ * disk: an entry is written over one of them, which then gets its name.
  */
 
 #include "secret.h"
@@ -19,6 +20,7 @@ typedef enum SpoolType {
 enum {
         SPOOL_NAME_MAX = 64,   /* bytes */
         SPOOL_FILES_MAX = 1000,
+        SPOOL_RESERVE = 8, /* notes that a full disk still takes */
 
         SPOOL_E_FULL = 1,      /* SPOOL_FILES_MAX are waiting */
         SPOOL_E_NAME,          /* not a valid text of 1..SPOOL_NAME_MAX bytes; REVOKE_ALL: not empty */
@@ -40,9 +42,19 @@ typedef struct SpoolEntry {
 must_check int spool_add(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16],
                          const SpoolEntry *entry);
 
-/** spool_add_all() - the same for several: all of them, or none */
+typedef struct SpoolName {
+        char hex[33];
+} SpoolName;
+
+/** spool_add_all() - the same for several: all of them, or none. @ret_names: of the files, @n_entries of them; NULL: no matter */
 must_check int spool_add_all(int state_dir_fd, const uint8_t public_key[static 32], const uint8_t wallet_id[static 16],
-                             const SpoolEntry *entries, size_t n_entries);
+                             const SpoolEntry *entries, size_t n_entries, SpoolName *ret_names);
+
+/** spool_remove() - what they ask for was committed otherwise; negative errno */
+must_check int spool_remove(int state_dir_fd, const SpoolName *names, size_t n_names);
+
+/** spool_reserve() - have room for SPOOL_RESERVE entries that only need to be written over. Without a sync; negative errno */
+must_check int spool_reserve(int state_dir_fd);
 
 /**
  * spool_apply() - hand each entry to @apply, in no particular order, and remove it when that has returned 0

@@ -18,6 +18,7 @@ typedef struct Grant {
         GrantClaims claims;           /* as signed */
         PolicyGrant policy;           /* what policy_decide() gets */
         int64_t revoked_s;            /* 0: not */
+        bool revoked_spooled; /* the same, but there is a note of it in the spool */
         bool revoked_unstored, expired_unstored; /* so in memory, and the disk does not know it yet: wallet_revoke() */
         char *revoked_reason;         /* until it is stored; NULL: none */
         uint8_t pseudonym_key[32];    /* of this provider: HMAC key for serials; derived */

@@ -265,6 +265,8 @@ int manager_opened(Manager *manager, unsigned *ret_applied, json_t *unknown) {
         expire_due(manager);
         manager_arm_expiry(manager);
         manager_clean(manager);
+        if (spool_reserve(manager->config.state_dir_fd) < 0)
+                fputs("carewalletd: no room could be reserved for revocations on a full disk\n", stderr);
         if (gate_start_stored(manager) != 0)
                 fputs("carewalletd: the gate could not be started\n", stderr);
         return 0;
@@ -433,6 +435,7 @@ Manager *manager_free(Manager *manager) {
         sd_event_source_disable_unref(manager->expiry);
         sd_event_source_disable_unref(manager->narrowing);
         free(manager->seen_unstored);
+        free(manager->notes);
         sd_event_source_disable_unref(manager->cleaning);
         (void) close_fd(manager->expiry_fd);
         (void) sd_event_unref(manager->event);

@@ -7,6 +7,7 @@
 
 #include "autolock.h"
 #include "daemon/common/slots.h"
+#include "daemon/common/spool.h"
 #include "guard.h"
 #include "wallet.h"
 
@@ -64,6 +65,8 @@ typedef struct Manager {
         sd_event_source *expiry;
         sd_event_source *narrowing; /* while something holds in memory only: narrowing.h */
         bool gate_waits; /* off until that is stored */
+        SpoolName *notes; /* of revocations that a full disk did not take otherwise */
+        size_t n_notes;
         char *seen_unstored; /* a checkpoint that this wallet is behind, and the new epoch is not on the disk; NULL: none */
         int exit_code;
 } Manager;

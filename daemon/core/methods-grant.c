@@ -150,7 +150,7 @@ static json_t *terms_json(const GrantClaims *claims, const char *provider, const
 json_t *grant_json(const Grant *grant, PolicyNow now) {
         json_t *json = terms_json(&grant->claims, grant->provider_name, state_name(&grant->policy, now), grant->policy.uses, grant->revoked_s);
 
-        if (grant->revoked_unstored || grant->expired_unstored)
+        if ((grant->revoked_unstored && !grant->revoked_spooled) || grant->expired_unstored)
                 (void) json_object_set_new(json, "durable", json_false());
         return json;
 }
@@ -369,6 +369,8 @@ int method_grant(Call *call, void *userdata) {
         if (call_bool(call, "dryRun", false))
                 return call_reply(call, json_pack("{s:o, s:s, s:s}", "grant", terms_json(&claims, name, "not made", 0, 0), "words", words, "text", text));
 
+        if (manager->n_notes > 0 && narrowing_store(manager) != 0) /* such a note would end the new grant, too */
+                return not_durable(call, "No grant was made: the disk is full or cannot be written.");
         r = wallet_begin(wallet);
         if (r == 0)
                 r = grants_issue(wallet->grants, &provider, &claims, &grant);
@@ -496,6 +498,10 @@ int method_revoke(Call *call, void *userdata) {
         if (!revocation.durable) {
                 narrowing_hold_gate(manager);
                 revoking->durable = !wallet_is_unstored(manager->wallet); /* there may be room since */
+                if (!revoking->durable) {
+                        revoking->durable = narrowing_spool(manager) == 0;
+                        (void) json_object_set_new(revoking->answer, "spooled", json_boolean(revoking->durable));
+                }
                 (void) json_object_set_new(revoking->answer, "durable", json_boolean(revoking->durable));
                 on_reset(revoking);
                 return 0;

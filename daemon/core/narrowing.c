@@ -38,12 +38,23 @@ static void try_again_later(Manager *manager) {
                 fputs("carewalletd: out of memory: what was ended is not tried again by itself\n", stderr);
 }
 
+/* The notes of what is stored are not needed any more; one that can't be removed now is removed the next time. */
+static void forget_notes(Manager *manager) {
+        if (manager->n_notes == 0 || spool_remove(manager->config.state_dir_fd, manager->notes, manager->n_notes) < 0)
+                return;
+        manager->n_notes = 0;
+        if (spool_reserve(manager->config.state_dir_fd) < 0)
+                fputs("carewalletd: no room could be reserved for revocations on a full disk\n", stderr);
+}
+
 int narrowing_store(Manager *manager) {
         bool is_stored = !manager->seen_unstored || epoch_try_again(manager) == 0;
 
         if (wallet_is_unstored(manager->wallet) && (wallet_begin(manager->wallet) != 0 || wallet_commit(manager->wallet) != 0))
                 is_stored = false;
-        if (!is_stored)
+        if (is_stored)
+                forget_notes(manager);
+        else
                 try_again_later(manager);
         return is_stored ? 0 : NARROWING_E_UNSTORED;
 }
@@ -54,11 +65,13 @@ void narrowing_hold_gate(Manager *manager) {
 }
 
 /* One entry for each provider that lost something, or one for all when nobody has anything left. */
-static int spool_revoked(Manager *manager) {
+int narrowing_spool(Manager *manager) {
         const Wallet *wallet = manager->wallet;
         cleanup(freep) SpoolEntry *entries = calloc(SPOOL_FILES_MAX, sizeof(*entries));
+        SpoolName *notes;
         bool is_all = true;
         size_t n = 0;
+        int r;
 
         if (!entries)
                 return -ENOMEM;
@@ -67,7 +80,7 @@ static int spool_revoked(Manager *manager) {
                 size_t known = 0;
 
                 is_all = is_all && grant->policy.revoked;
-                if (!grant->revoked_unstored)
+                if (!grant->revoked_unstored || grant->revoked_spooled)
                         continue;
                 while (known < n && strcmp(entries[known].provider, grant->provider_name) != 0)
                         known++;
@@ -82,7 +95,19 @@ static int spool_revoked(Manager *manager) {
                 entries[0] = (SpoolEntry){ .type = SPOOL_REVOKE_ALL, .time_unix_ms = entries[0].time_unix_ms };
                 n = 1;
         }
-        return n == 0 ? 0 : spool_add_all(manager->config.state_dir_fd, manager->slots.spool_public_key, manager->slots.wallet_id, entries, n);
+        if (n == 0)
+                return 0;
+        notes = realloc(manager->notes, (manager->n_notes + n) * sizeof(*notes));
+        if (!notes)
+                return -ENOMEM;
+        manager->notes = notes;
+        r = spool_add_all(manager->config.state_dir_fd, manager->slots.spool_public_key, manager->slots.wallet_id, entries, n, notes + manager->n_notes);
+        if (r != 0)
+                return r;
+        manager->n_notes += n;
+        for (size_t i = 0; i < grants_n(wallet->grants); i++)
+                grants_at(wallet->grants, i)->revoked_spooled |= grants_at(wallet->grants, i)->revoked_unstored;
+        return 0;
 }
 
 int narrowing_keep(Manager *manager, bool ends_anyway) {
@@ -92,6 +117,6 @@ int narrowing_keep(Manager *manager, bool ends_anyway) {
                 return 0;
         if (manager->wallet->gate_off_unstored && !ends_anyway)
                 return NARROWING_E_UNSTORED;
-        r = spool_revoked(manager);
+        r = narrowing_spool(manager);
         return r != 0 || manager->wallet->gate_off_unstored ? NARROWING_E_UNSTORED : 0;
 }

@@ -3,7 +3,7 @@
 
 /*
  * What the patient or the clock ended and a full disk did not take: it holds in memory at once, is tried again until it is stored,
- * and does not get lost by locking. Until then the gate is off after a revocation, and Status and ListGrants say so.
+ * and does not get lost by locking, nor, while the reserve of the spool lasts, by a power cut. Until then the gate is off after a revocation, and Status and ListGrants say so.
  */
 
 #include "manager.h"
@@ -16,6 +16,15 @@ enum {
 
 /** narrowing_store() - commit it now; where that fails, again every NARROWING_RETRY_MS and with whatever else is committed. 0; NARROWING_E_UNSTORED */
 must_check int narrowing_store(Manager *manager);
+
+/**
+ * narrowing_spool() - a sealed note in the spool of each revocation that is not stored: a full disk has some room in reserve for that
+ *
+ * The notes go when it is stored; after any end of this process before, the next unlock applies them.
+ *
+ * Return: 0: each has one; SPOOL_E_FULL; negative errno.
+ */
+must_check int narrowing_spool(Manager *manager);
 
 /** narrowing_hold_gate() - after a revocation that could not be stored: off, and on again by itself once it is */
 void narrowing_hold_gate(Manager *manager);

@@ -146,7 +146,7 @@ static void narrowed_is_stored(Wallet *wallet) {
                 Grant *grant = grants_at(wallet->grants, i);
 
                 wallet->n_unstored -= is_unstored(grant);
-                grant->revoked_unstored = grant->expired_unstored = false;
+                grant->revoked_unstored = grant->expired_unstored = grant->revoked_spooled = false;
                 free(grant->revoked_reason);
                 grant->revoked_reason = NULL;
         }

@@ -178,14 +178,30 @@ static void several_are_spooled_or_none(void **state) {
                 {.type = SPOOL_REVOKE, .provider = "two\nlines"},
                 {.type = SPOOL_REVOKE, .provider = "other"},
         };
+        SpoolName names[N_ELEMENTS(entries)];
 
         (void) state;
 
-        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries)), SPOOL_E_NAME);
+        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries), NULL), SPOOL_E_NAME);
         assert_int_equal(count(&f), 0);
         (void) snprintf(entries[1].provider, sizeof(entries[1].provider), "third");
-        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries)), 0);
+        assert_int_equal(spool_add_all(f.folder.fd, f.slots.spool_public_key, f.slots.wallet_id, entries, N_ELEMENTS(entries), names), 0);
         assert_int_equal(count(&f), N_ELEMENTS(entries));
+        assert_int_equal(spool_remove(f.folder.fd, names, N_ELEMENTS(names)), 0);
+        assert_int_equal(spool_remove(f.folder.fd, names, N_ELEMENTS(names)), 0);
+        assert_int_equal(count(&f), 0);
+}
+
+static void what_is_in_reserve_waits_for_nothing(void **state) {
+        cleanup(fixture_done) Fixture f = fixture_new();
+
+        (void) state;
+
+        assert_int_equal(spool_reserve(f.folder.fd), 0);
+        assert_int_equal(spool_reserve(f.folder.fd), 0);
+        assert_int_equal(count(&f), 0);
+        assert_int_equal(add(&f, SPOOL_REVOKE, "clinic"), 0);
+        assert_int_equal(count(&f), 1);
 }
 
 int main(void) {
@@ -196,6 +212,7 @@ int main(void) {
                 cmocka_unit_test(what_can_not_be_opened_is_said_and_removed),
                 cmocka_unit_test(a_name_that_is_none_and_a_thousand_and_first_entry_are_refused),
                 cmocka_unit_test(several_are_spooled_or_none),
+                cmocka_unit_test(what_is_in_reserve_waits_for_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
