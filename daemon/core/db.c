@@ -271,40 +271,6 @@ static int set_format(Db *db, unsigned cipher) {
         return set_number(db, "cipher_page_size", PAGE_SIZE);
 }
 
-/* As it lies on the disk, encrypted, for the program that wrote it. */
-static int keep_before(Db *db, const char *path) {
-        static uint8_t piece[64 * 1024];
-        cleanup(freep) char *temporary = NULL;
-        cleanup(close_fdp) int fd = -1;
-        uint64_t n_bytes = 0;
-        int r;
-
-        if (asprintf(&temporary, "%s.tmp", path) < 0) {
-                temporary = NULL;
-                return -ENOMEM;
-        }
-        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return DB_E_FULL;
-        r = db_hold(db, &n_bytes);
-        if (r)
-                return r;
-        for (uint64_t at = 0; !r && at < n_bytes;) {
-                size_t n = n_bytes - at < sizeof(piece) ? (size_t) (n_bytes - at) : sizeof(piece);
-
-                r = db_copy(db, at, piece, n);
-                if (!r && write(fd, piece, n) != (ssize_t) n)
-                        r = DB_E_FULL;
-                at += n;
-        }
-        db_release(db);
-        if (!r && (fsync(fd) < 0 || rename(temporary, path) < 0))
-                r = DB_E_FULL;
-        if (r)
-                (void) unlink(temporary);
-        return r;
-}
-
 static int set_schema(Db *db, const char *path, const DbOptions *options) {
         cleanup(freep) char *before = NULL;
         char version[32], sql[64];
@@ -331,11 +297,8 @@ static int set_schema(Db *db, const char *path, const DbOptions *options) {
                 (void) unlink(before);
                 return 0;
         }
-        if (now > 0) {
-                r = keep_before(db, before);
-                if (r)
-                        return r;
-        }
+        if (now > 0 && !options->kept)
+                return DB_E_OLDER;
 
         r = db_begin(db);
         if (r)

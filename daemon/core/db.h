@@ -24,11 +24,13 @@ enum {
         DB_E_FULL,    /* disk full or not writable: the statement or transaction changed nothing */
         DB_E_NOT_FOUND, /* not returned here */
         DB_E_EXISTS,  /* a key or UNIQUE column has this value already */
+        DB_E_OLDER,   /* schema of an older program, and no copy of it was kept */
 };
 
 typedef struct DbOptions {
         const char *schema;     /* SQL that makes version 1; NULL: take what is there as it is, whatever its version */
         const char *const *migrations; /* SQL that makes version 2 of 1, 3 of 2 ..., NULL at the end; NULL: there are none. Forward only */
+        bool kept;              /* one of an older schema has its copy: keep.h */
         unsigned cache_kib;     /* page cache, the plaintext that may be in memory */
         unsigned wal_limit_kib; /* a longer log is cut to this when it starts over */
         bool durable;           /* each commit reaches the disk before it returns; else only in order */
@@ -45,10 +47,10 @@ must_check int db_init(void);
  * db_open() - open DIR/NAME, or make it (mode 0600) with options->schema
  * @key: DB_KEY_SIZE bytes, borrowed
  *
- * One of an older schema is copied to DIR/NAME.before, then brought up to date by one transaction: that takes as long as the
- * copy. The copy stays until it was opened once more.
+ * One of an older schema is brought up to date by one transaction, once there is a copy of it, DIR/NAME.before, which stays until it was
+ * opened once more.
  *
- * Return: 0; DB_E_KEY, DB_E_VERSION, DB_E_SETTING, DB_E_FULL; -EBUSY when another process has it; negative errno.
+ * Return: 0; DB_E_KEY, DB_E_VERSION, DB_E_OLDER, DB_E_SETTING, DB_E_FULL; -EBUSY when another process has it; negative errno.
  */
 must_check int db_open(Db **ret, const char *dir, const char *name, const Secret *key, const DbOptions *options);
 /** db_has_cipher_4() - this machine's SQLCipher is 4.x, which reads and writes both versions of the format; 3.x knows one */

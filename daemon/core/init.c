@@ -131,7 +131,7 @@ static void on_recovery_key(KeyJob *job) {
                 keyjob_refuse(job, "The disk is full or cannot be written. Make room and try again.");
                 return;
         }
-        r = wallet_open(&init->wallet, manager->config.state_dir, job->root, init->zone);
+        r = wallet_open(&init->wallet, manager->config.state_dir, job->root, init->zone, false);
         if (r > 0 && wallet_reason(r)) {
                 keyjob_refuse(job, wallet_reason(r));
                 return;

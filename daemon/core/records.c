@@ -343,10 +343,11 @@ static int load_sources(Records *records) {
         }
 }
 
-int records_open(Records **ret, const char *dir, const Secret *key) {
+static int open_records(Records **ret, const char *dir, const Secret *key, bool kept) {
         const DbOptions options = {
                 .schema = schema,
                 .migrations = migrations,
+                .kept = kept,
                 .cache_kib = CACHE_KIB,
                 .wal_limit_kib = WAL_LIMIT_KIB,
         };
@@ -379,6 +380,14 @@ int records_open(Records **ret, const char *dir, const Secret *key) {
 
         *ret = take_ptr(records);
         return 0;
+}
+
+int records_open(Records **ret, const char *dir, const Secret *key) {
+        return open_records(ret, dir, key, false);
+}
+
+int records_open_kept(Records **ret, const char *dir, const Secret *key) {
+        return open_records(ret, dir, key, true);
 }
 
 Records *records_close(Records *records) {

@@ -24,11 +24,14 @@ enum {
         RECORDS_E_SETTING,   /* SQLCipher did not take a setting (it ignores unknown ones silently) */
         RECORDS_E_FULL,      /* disk full: nothing was changed */
         RECORDS_E_NOT_FOUND,
-        RECORDS_E_NOT_EMPTY = 7, /* behind DB_E_EXISTS */
+        RECORDS_E_OLDER = 7, /* written by an older program: first a copy, then records_open_kept() */
+        RECORDS_E_NOT_EMPTY,
 };
 
 /** records_open() - open or create DIR/records.db; blocks for a few ms. @dir: path of the state directory */
 must_check int records_open(Records **ret, const char *dir, const Secret *key);
+/** records_open_kept() - the same; one of an older schema, of which keep.h made a copy, is brought up to date */
+must_check int records_open_kept(Records **ret, const char *dir, const Secret *key);
 /** records_close() - checkpoint, close; accepts NULL, returns NULL */
 Records *records_close(Records *records);
 DEFINE_CLEANUP(Records *, records_close)

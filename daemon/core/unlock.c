@@ -41,23 +41,23 @@ static const char *epoch_reason(int r) {
         }
 }
 
+static const char *wallet_trouble(int r) {
+        const char *reason = r > 0 ? wallet_reason(r) : r == -ENOTRECOVERABLE || r == -EBADMSG ? wallet_reason(WALLET_E_KEY) : failure_reason(r);
+
+        return reason ? reason : "The databases could not be opened. The journal says more.";
+}
+
 /*
- * The wallet of a root key, and all that waits for it. @seen: a checkpoint that the command line kept, or NULL; @unknown gets the
+ * The wallet of a root key, which is taken over, and all that waits for it. @seen: a checkpoint that the command line kept, or NULL; @unknown gets the
  * names in revocations that are no provider's. @ret_changed: what opens it was changed, and who did that may not know: the
  * wallet does not. Return: NULL, and the wallet is open; else why not, for a person.
  */
-static const char *open_wallet(Manager *manager, const Secret *root, bool insist, const char *seen, unsigned *ret_applied, json_t *unknown, bool *ret_changed) {
-        cleanup(wallet_closep) Wallet *wallet = NULL;
+static const char *use_wallet(Manager *manager, Wallet *opened, const Secret *root, bool insist, const char *seen, unsigned *ret_applied, json_t *unknown, bool *ret_changed) {
+        cleanup(wallet_closep) Wallet *wallet = opened;
         bool is_old, store;
         uint64_t generation;
         int r;
 
-        r = wallet_open(&wallet, manager->config.state_dir, root, NULL);
-        if (r != 0)
-                return r > 0                                      ? wallet_reason(r)
-                       : failure_reason(r)                        ? failure_reason(r)
-                       : r == -ENOTRECOVERABLE || r == -EBADMSG ? wallet_reason(WALLET_E_KEY)
-                                                                  : "The databases could not be opened. The journal says more.";
         generation = seen_generation(wallet);
         *ret_changed = generation < manager->slots.generation;
         is_old = generation > manager->slots.generation;
@@ -97,13 +97,31 @@ static int open_slot(const Slots *slots, size_t index, const Secret *credential,
         return r == 0 ? slots_unwrap(slots, index, kek, ret_root) : r;
 }
 
+/* At start, when nobody waits: all of a copy at once. */
+static int open_or_migrate(Wallet **ret, const char *dir, const Secret *root) {
+        cleanup(keep_freep) Keep *keep = NULL;
+        bool is_done = false;
+        int r;
+
+        r = wallet_open(ret, dir, root, NULL, false);
+        if (r != WALLET_E_OLDER)
+                return r;
+        r = wallet_keep(&keep, dir, root);
+        while (r == 0 && !is_done)
+                r = keep_step(keep, &is_done);
+        keep = keep_free(keep);
+        return r == 0 ? wallet_open(ret, dir, root, NULL, true) : r > 0 ? WALLET_E_FULL : r;
+}
+
 static const char *open_with(Manager *manager, const Secret *credential) {
         const Slots *slots = &manager->slots;
         cleanup(secret_freep) Secret *root = NULL;
+        Wallet *wallet;
         json_t *unknown;
         const char *reason;
         unsigned n_applied;
         bool changed;
+        int r;
 
         for (size_t i = 0; !root && manager->has_slots && i < slots->n_slots; i++)
                 if (slots->slots[i].type == SLOT_CREDENTIAL && open_slot(slots, i, credential, &root) < 0)
@@ -114,8 +132,11 @@ static const char *open_with(Manager *manager, const Secret *credential) {
                 return "The slot file was altered since carewallet wrote it. Restore a backup.";
         if (rotation_is_due(manager->config.state_dir_fd))
                 return "A rotation of the keys was interrupted. It goes on when the wallet is unlocked with the passphrase.";
+        r = open_or_migrate(&wallet, manager->config.state_dir, root);
+        if (r != 0)
+                return wallet_trouble(r);
         unknown = json_array();
-        reason = open_wallet(manager, root, false, NULL, &n_applied, unknown, &changed);
+        reason = use_wallet(manager, wallet, root, false, NULL, &n_applied, unknown, &changed);
         json_decref(unknown);
         return reason;
 }
@@ -141,6 +162,8 @@ typedef struct Unlocking {
         uint64_t said_ms;
         const char *rotated; /* what came of one, for the log; NULL: there was none */
         bool is_upgrade;     /* it was for another format of the files */
+        Keep *keep;          /* being made before a migration */
+        bool kept;
 } Unlocking;
 
 static void done(KeyJob *job) {
@@ -148,17 +171,67 @@ static void done(KeyJob *job) {
 
         sd_event_source_disable_unref(unlocking->step);
         (void) rotation_free(unlocking->rotation);
+        (void) keep_free(unlocking->keep);
+}
+
+static void start_steps(Unlocking *unlocking, sd_event_handler_t on_step) {
+        int r;
+
+        r = sd_event_add_defer(unlocking->job.manager->event, &unlocking->step, on_step, unlocking);
+        if (r >= 0)
+                r = sd_event_source_set_priority(unlocking->step, SD_EVENT_PRIORITY_IDLE);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(unlocking->step, SD_EVENT_ON);
+        if (r < 0)
+                keyjob_failed(&unlocking->job, r);
+}
+
+static void open_now(KeyJob *job);
+
+static int on_keep_step(sd_event_source *source, void *userdata) {
+        Unlocking *unlocking = userdata;
+        bool is_done = false;
+        int r;
+
+        (void) source;
+        r = keep_step(unlocking->keep, &is_done);
+        if (r != 0) {
+                keyjob_refuse(&unlocking->job, wallet_trouble(r > 0 ? WALLET_E_FULL : r));
+                return 0;
+        }
+        if (!is_done)
+                return 0;
+        unlocking->step = sd_event_source_disable_unref(unlocking->step);
+        unlocking->keep = keep_free(unlocking->keep);
+        unlocking->kept = true;
+        open_now(&unlocking->job);
+        return 0;
 }
 
 static void open_now(KeyJob *job) {
         Unlocking *unlocking = (Unlocking *) job;
         Manager *manager = job->manager;
-        json_t *unknown = json_array(), *reply;
+        json_t *unknown, *reply;
         unsigned n_applied = 0;
         bool changed = false;
+        Wallet *wallet;
         const char *reason;
+        int r;
 
-        reason = open_wallet(manager, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown, &changed);
+        r = wallet_open(&wallet, manager->config.state_dir, job->root, NULL, unlocking->kept);
+        if (r == WALLET_E_OLDER) {
+                r = wallet_keep(&unlocking->keep, manager->config.state_dir, job->root);
+                if (r == 0) {
+                        start_steps(unlocking, on_keep_step);
+                        return;
+                }
+        }
+        if (r != 0) {
+                keyjob_refuse(job, wallet_trouble(r));
+                return;
+        }
+        unknown = json_array();
+        reason = use_wallet(manager, wallet, job->root, call_bool(job->call, "insist", false), call_string(job->call, "seen"), &n_applied, unknown, &changed);
         if (reason) {
                 json_decref(unknown);
                 keyjob_refuse(job, reason);
@@ -242,13 +315,7 @@ static void start_rotation(Unlocking *unlocking) {
                 return;
         }
         unlocking->is_upgrade = rotation_is_upgrade(unlocking->rotation);
-        r = sd_event_add_defer(manager->event, &unlocking->step, on_step, unlocking);
-        if (r >= 0)
-                r = sd_event_source_set_priority(unlocking->step, SD_EVENT_PRIORITY_IDLE);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(unlocking->step, SD_EVENT_ON);
-        if (r < 0)
-                keyjob_failed(&unlocking->job, r);
+        start_steps(unlocking, on_step);
 }
 
 static void on_reset(void *userdata) {

@@ -33,6 +33,8 @@ static int records_to_wallet(int r) {
                 return WALLET_E_VERSION;
         case RECORDS_E_FULL:
                 return WALLET_E_FULL;
+        case RECORDS_E_OLDER:
+                return WALLET_E_OLDER;
         default:
                 return fold(r);
         }
@@ -308,7 +310,15 @@ static int load_identity(Wallet *wallet) {
         return r;
 }
 
-int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone) {
+int wallet_keep(Keep **ret, const char *dir, const Secret *root) {
+        cleanup(secret_freep) Secret *key = NULL;
+        int r;
+
+        r = keys_derive_one(&key, root, KEY_RECORDS_DB);
+        return r == 0 ? records_to_wallet(keep_begin(ret, dir, "records.db", key)) : r;
+}
+
+int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone, bool kept) {
         cleanup(wallet_closep) Wallet *wallet = NULL;
         char origin[JWS_THUMBPRINT_SIZE + sizeof("/ledger")];
         int r;
@@ -337,7 +347,7 @@ int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *z
         r = consent_open_signing(wallet->consent, wallet->keys->keys[KEY_CHECKPOINT_SEED], origin);
         if (r != 0)
                 return consent_to_wallet(r);
-        r = records_open(&wallet->records, dir, wallet->keys->keys[KEY_RECORDS_DB]);
+        r = (kept ? records_open_kept : records_open)(&wallet->records, dir, wallet->keys->keys[KEY_RECORDS_DB]);
         if (r != 0)
                 return records_to_wallet(r);
         if (zone) {

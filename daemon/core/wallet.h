@@ -9,6 +9,7 @@
 #include "consent.h"
 #include "daemon/common/keys.h"
 #include "grants.h"
+#include "keep.h"
 #include "records.h"
 #include "redeem.h"
 #include "totp.h"
@@ -21,6 +22,7 @@ enum {
         WALLET_E_VERSION, /* made by a later program */
         WALLET_E_FULL,
         WALLET_E_CIPHER, /* in a format that this machine's SQLCipher does not know */
+        WALLET_E_OLDER,  /* records.db is of an older program, and is copied first: wallet_keep() */
 };
 
 typedef struct Wallet {
@@ -45,8 +47,13 @@ typedef struct Wallet {
         bool gate_off_unstored; /* the same of the patient's switch */
 } Wallet;
 
-/** wallet_open() - @zone: for a new wallet, whose databases are made; NULL: the wallet must be whole */
-must_check int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone);
+/**
+ * wallet_open() - @zone: for a new wallet, whose databases are made; NULL: the wallet must be whole
+ * @kept: what an older program wrote was copied, and is brought up to date now
+ */
+must_check int wallet_open(Wallet **ret, const char *dir, const Secret *root, const char *zone, bool kept);
+/** wallet_keep() - after WALLET_E_OLDER: begin that copy. WALLET_E_FULL */
+must_check int wallet_keep(Keep **ret, const char *dir, const Secret *root);
 Wallet *wallet_close(Wallet *wallet);
 DEFINE_CLEANUP(Wallet *, wallet_close)
 

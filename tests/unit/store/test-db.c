@@ -3,6 +3,7 @@
 #include "store.h"
 
 #include "daemon/core/db.h"
+#include "daemon/core/keep.h"
 
 static const DbOptions options = {
         .schema = "CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB UNIQUE)",
@@ -139,6 +140,50 @@ static void a_schema_of_a_later_program_is_refused(void **state) {
         assert_int_equal(db_open(&db, *state, "t.db", key, &options), DB_E_VERSION);
 }
 
+static void an_older_schema_is_copied_in_steps_before_it_is_changed(void **state) {
+        static const char *const migrations[] = { "CREATE TABLE more(a)", NULL };
+        DbOptions newer = options;
+        cleanup(secret_freep) Secret *key = key_of(1);
+        cleanup(keep_freep) Keep *keep = NULL;
+        Db *db = open_db(*state, 1);
+        bool is_done = false;
+        unsigned n_steps = 0;
+        char text[1000];
+
+        newer.migrations = migrations;
+        ok(db_begin(db));
+        for (int i = 0; i < 1500; i++) {
+                (void) snprintf(text, sizeof(text), "%0900d", i);
+                ok(insert(db, i, text));
+        }
+        ok(db_commit(db));
+        db = db_close(db);
+        assert_int_equal(db_open(&db, *state, "t.db", key, &newer), DB_E_OLDER);
+
+        ok(keep_begin(&keep, *state, "t.db", key));
+        keep = keep_free(keep);
+        assert_int_equal(size_of_file(*state, "t.db.before.tmp"), 0);
+        ok(keep_begin(&keep, *state, "t.db", key));
+        while (!is_done) {
+                ok(keep_step(keep, &is_done));
+                n_steps++;
+                assert_true(is_done == (size_of_file(*state, "t.db.before") > 0));
+        }
+        assert_int_equal(n_steps, (size_of_file(*state, "t.db") + 512 * 1024 - 1) / (512 * 1024));
+        assert_true(n_steps > 2);
+        keep = keep_free(keep);
+        assert_int_equal(size_of_file(*state, "t.db.before"), size_of_file(*state, "t.db"));
+
+        newer.kept = true;
+        ok(db_open(&db, *state, "t.db", key, &newer));
+        ok(db_execute(db, "INSERT INTO more VALUES(1)"));
+        assert_int_equal(count(db), 1500);
+        db = db_close(db);
+        ok(db_open(&db, *state, "t.db.before", key, &options));
+        assert_int_equal(count(db), 1500);
+        db = db_close(db);
+}
+
 static void one_process_has_it_at_a_time(void **state) {
         cleanup(db_closep) Db *db = open_db(*state, 1);
         int status;
@@ -196,6 +241,7 @@ int main(void) {
                 in_folder(another_key_opens_nothing_and_harms_nothing),
                 in_folder(every_page_that_is_altered_is_noticed),
                 in_folder(a_schema_of_a_later_program_is_refused),
+                in_folder(an_older_schema_is_copied_in_steps_before_it_is_changed),
                 in_folder(one_process_has_it_at_a_time),
                 in_folder(what_was_rolled_back_is_not_there),
                 in_folder(a_log_is_written_back_when_it_is_long),
