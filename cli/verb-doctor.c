@@ -13,6 +13,14 @@ enum {
         FREE_BAD_MIB = 20,
 
         FILE_MAX = 16 * 1024, /* bytes of a file in /proc */
+        LOST_SHOWN_MAX = 10,
+
+        REPAIR = 0,
+};
+
+static const Option options[] = {
+        [REPAIR] = {"repair", NULL, "write damaged copies of the key file again, and say what else can be saved", NULL},
+        {NULL, NULL, NULL, NULL},
 };
 
 typedef enum Finding {
@@ -171,10 +179,10 @@ static void look_at_wallet(Findings *findings, const json_t *status, int64_t n_c
         if (n_copies == 2)
                 found(findings, FINDING_GOOD, "keys", NULL, "both copies of the key file are whole and agree");
         else if (n_copies == 1)
-                found(findings, FINDING_WARNING, "keys", "Lock and unlock the wallet: the other copy is then written again. If it comes back, look after that disk.",
+                found(findings, FINDING_WARNING, "keys", "carewallet doctor --repair writes the other copy again. If it comes back, look after that disk.",
                       "one copy of the key file is damaged or missing, the other one is whole");
         else
-                found(findings, FINDING_BAD, "keys", "Restore a backup before carewalletd is stopped or locked, or keep it open and export: carewallet export",
+                found(findings, FINDING_BAD, "keys", "carewallet doctor --repair, before carewalletd is stopped or locked: it has the key file in memory, and writes it again",
                       "both copies of the key file are damaged or missing");
         if (n_waiting > 0)
                 found(findings, FINDING_WARNING, "revocations", "carewallet unlock", "%" PRId64 " wait for the wallet to be unlocked; nothing is served before", n_waiting);
@@ -193,6 +201,32 @@ static void look_at_wallet(Findings *findings, const json_t *status, int64_t n_c
         else if (n_suspended > 0)
                 found(findings, FINDING_WARNING, "grants", "carewallet resume, for each that is to count", "%" PRId64 " are suspended", n_suspended);
         look_at_gate(findings, status);
+}
+
+/* What a damaged page held, and what can be saved. */
+static void name_lost(Findings *findings, const json_t *checked, int64_t n_read) {
+        const json_t *list = json_object_get(checked, "lost"), *lost;
+        int64_t n = message_int(checked, "stretchesLost", 0);
+        char number[OUTPUT_NUMBER_SIZE];
+        cleanup(freep) char *text = NULL;
+        size_t i, n_text;
+        FILE *memory = open_memstream(&text, &n_text);
+
+        if (!memory)
+                return;
+        fprintf(memory, "a part can't be read, %s records can. What is missing:", output_number(number, n_read));
+        json_array_foreach (list, i, lost) {
+                const char *after = message_text(lost, "after", NULL), *before = message_text(lost, "before", NULL);
+
+                if (i == LOST_SHOWN_MAX)
+                        break;
+                fprintf(memory, "%s %s %s%s%s%s", i > 0 ? ";" : "", message_text(lost, "kind", "?"), after ? "after " : "from the first", after ? after : "", before ? " and before " : " to the last",
+                        before ? before : "");
+        }
+        if (n > LOST_SHOWN_MAX)
+                fprintf(memory, "; and %" PRId64 " more", n - LOST_SHOWN_MAX);
+        if (fclose(memory) == 0)
+                found(findings, FINDING_BAD, "contents", "carewallet export --format ndjson --salvage --out FILE saves what can be read; then restore a backup: carewallet restore", "%s", text);
 }
 
 /* Every record and every entry of the log is read, and so every page that holds one. */
@@ -231,7 +265,9 @@ static void look_at_contents(Cli *cli, Findings *findings) {
         }
         json_object_foreach (json_object_get(reply.parameters, "records"), kind, value)
                 n += json_integer_value(value);
-        if (message_bool(reply.parameters, "whole"))
+        if (message_int(reply.parameters, "stretchesLost", 0) > 0)
+                name_lost(findings, reply.parameters, n);
+        else if (message_bool(reply.parameters, "whole"))
                 found(findings, FINDING_GOOD, "contents", NULL, "all %s records and all %s entries of the log are whole", output_number(number, n),
                       output_number(entries, message_int(reply.parameters, "entries", 0)));
         else
@@ -272,6 +308,19 @@ static void print(const Findings *findings) {
         }
 }
 
+/* The one thing that can be mended in place: carewalletd has read the key file, and each half of it is all of it. */
+static int repair(Cli *cli, Reply *diagnosis) {
+        cleanup(reply_done) Reply repaired = {0};
+
+        if (message_int(diagnosis->parameters, "slotCopies", 0) == 2 || !message_bool(cli->status, "initialized") || message_bool(cli->status, "keysLost"))
+                return 0;
+        if (cli_call(cli, "Repair", json_object(), false, NULL, 0, &repaired) != 0)
+                return EXIT_REFUSED;
+        reply_done(diagnosis);
+        *diagnosis = (Reply) {0};
+        return cli_call(cli, "Diagnose", json_object(), false, NULL, 0, diagnosis);
+}
+
 static int run(Cli *cli) {
         cleanup(json_decrefp) json_t *list = json_array(), *answer = NULL;
         cleanup(reply_done) Reply reply = {0};
@@ -286,6 +335,8 @@ static int run(Cli *cli) {
                 r = cli_look(cli, false);
                 if (r == 0)
                         r = cli_call(cli, "Diagnose", json_object(), false, NULL, 0, &reply);
+                if (r == 0 && cli_option(cli, REPAIR))
+                        r = repair(cli, &reply);
                 if (r != 0)
                         return r;
                 look_at_daemon(&findings, cli->status);
@@ -313,6 +364,8 @@ const Verb verb_doctor = {
         .operands = "",
         .summary = "Say what is right and what is wrong, and what to do about it",
         .help = "Reads all records and the whole log to see that they are whole, which needs the passphrase; all else is said without it. "
-                "Exit status 1 when something is bad.",
+                "Exit status 1 when something is bad.\nWith --repair a damaged copy of the key file is written again, and even both while carewalletd has it in memory. Records that "
+                "can't be read are named; the others can be saved: carewallet export --salvage. A database is never changed by this.",
+        .options = options,
         .run = run,
 };

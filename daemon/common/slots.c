@@ -371,6 +371,22 @@ int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_MAX], size_t
         return r != 0 ? r : -EIO;
 }
 
+int slots_store_again(const Slots *slots, int state_dir_fd) {
+        uint8_t bytes[SLOTS_FILE_MAX];
+        size_t n = encode_body(slots, bytes);
+        int r;
+
+        memcpy(bytes + n, slots->mac, SLOTS_MAC_SIZE);
+        n += SLOTS_MAC_SIZE;
+        r = checksum_of(bytes + n, bytes, n);
+        n += SLOTS_CHECKSUM_SIZE;
+        if (r == 0)
+                r = io_write_file(state_dir_fd, ".slots-", "slots.bak", bytes, n);
+        if (r == 0)
+                r = io_write_file(state_dir_fd, ".slots-", "slots", bytes, n);
+        return r;
+}
+
 int slots_store(Slots *slots, int state_dir_fd, const Secret *root) {
         uint8_t bytes[SLOTS_FILE_MAX];
         Slots next = *slots;

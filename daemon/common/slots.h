@@ -113,6 +113,9 @@ must_check int slots_load(Slots *ret, int state_dir_fd);
 /** slots_read_file() - the bytes of the copy that slots_load() takes */
 must_check int slots_read_file(int state_dir_fd, uint8_t ret[static SLOTS_FILE_MAX], size_t *ret_n);
 
+/** slots_store_again() - the same bytes as were read or stored last, for copies that are damaged since; no key is needed. Negative errno */
+must_check int slots_store_again(const Slots *slots, int state_dir_fd);
+
 /**
  * slots_store() - both copies, one after the other, each by a new file, fsync, rename, fsync
  *

@@ -140,6 +140,7 @@ const char *methods_guard(const Call *call, void *userdata);
 int method_status(Call *call, void *userdata);
 int method_upgrade_cipher(Call *call, void *userdata);
 int method_diagnose(Call *call, void *userdata);
+int method_repair(Call *call, void *userdata);
 int method_lock(Call *call, void *userdata);
 int method_set_timezone(Call *call, void *userdata);
 int method_add_timezone(Call *call, void *userdata);

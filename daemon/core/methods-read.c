@@ -25,6 +25,8 @@ typedef struct Reading {
         RecordsQuery query;
         RecordsCursor cursor;
         bool csv, internal, head_done;
+        bool salvage; /* past what can't be read */
+        uint64_t n_lost;
         Everything *everything; /* NULL: records alone */
         /* Preview */
         uint64_t grant;
@@ -53,7 +55,8 @@ static void on_gone(Call *call, void *userdata) {
 static void on_done(int r, void *userdata) {
         Reading *reading = userdata;
         Call *call = reading->call;
-        json_int_t n_rows = (json_int_t) reading->n_rows;
+        json_int_t n_rows = (json_int_t) reading->n_rows, n_lost = (json_int_t) reading->n_lost;
+        bool is_salvage = reading->salvage;
         bool denied = reading->denied;
 
         call->gone = NULL;
@@ -66,6 +69,8 @@ static void on_done(int r, void *userdata) {
                 (void) call_failed(call, r);
         else if (denied)
                 (void) call_refuse(call, "The grant stopped permitting this while it was read.");
+        else if (is_salvage)
+                (void) call_reply(call, json_pack("{s:b, s:I, s:I}", "complete", 1, "rows", n_rows, "stretchesLost", n_lost));
         else
                 (void) call_reply(call, json_pack("{s:b, s:I}", "complete", 1, "rows", n_rows));
 }
@@ -141,6 +146,13 @@ static int more_records(Text *text, bool *ret_end, void *userdata) {
                 reading->head_done = true;
         }
         r = records_read(reading->manager->wallet->records, &reading->query, &reading->cursor, ROWS_PER_PIECE, append_record, &appending);
+        if (reading->salvage && (r == RECORDS_E_KEY || r == -EIO)) {
+                RecordsGap gap;
+
+                records_step_over(reading->manager->wallet->records, &reading->query, &reading->cursor, &gap);
+                reading->n_lost++;
+                r = 0;
+        }
         *ret_end = reading->cursor.ended;
         return r;
 }
@@ -240,6 +252,7 @@ int method_export(Call *call, void *userdata) {
         reading->query = (RecordsQuery){ .kinds = RECORD_ALL_KINDS, .from_local_ms = INT64_MIN, .to_local_ms = INT64_MAX };
         reading->internal = true;
         reading->csv = csv;
+        reading->salvage = call_bool(call, "salvage", false) && !is_everything;
         if (is_everything) {
                 r = everything_new(&reading->everything, manager);
                 if (r < 0) {

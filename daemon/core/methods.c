@@ -6,6 +6,7 @@
 
 #include "daemon/common/spool.h"
 #include "daemon/launcher/launcher.h"
+#include "failure.h"
 #include "gate.h"
 #include "version.h"
 
@@ -25,6 +26,7 @@ const Method methods[] = {
         { "Unlock", METHOD_OPEN, "secretFd: int, recovery: ?bool, insist: ?bool, seen: ?string", "applied: ?int, unknown: ?[]string, notApplied: ?string, rotation: ?string, keysChanged: ?bool, progress: ?object",
           "Open the wallet, or only prove that the passphrase is known", method_unlock },
         { "Diagnose", METHOD_OPEN, "", "pid: int, free: int, slotCopies: int", "What only the core can see of its own place", method_diagnose },
+        { "Repair", METHOD_OPEN, "", "slotCopies: int", "Write both copies of the key file again, as they were read at start", method_repair },
         { "ListKeys", METHOD_READING, "", "keys: []object", "What opens the wallet", method_list_keys },
         { "AddKey", METHOD_PROVING, "secretFd: int, recovery: ?bool, newFd: int, type: string, label: ?string, replace: ?bool", "label: string",
           "Another passphrase, recovery code or credential, or one in the place of another", method_add_key },
@@ -48,10 +50,10 @@ const Method methods[] = {
         { "GateOff", METHOD_OPEN, "", "", "Stop answering providers", method_gate_off },
         { "Show", METHOD_READING, "kinds: []string, from: ?string, to: ?string, format: string", "outputFd: ?int, complete: ?bool, rows: ?int",
           "Records of some days", method_show },
-        { "Export", METHOD_READING, "format: string", "outputFd: ?int, complete: ?bool, rows: ?int", "All records, with everything in them", method_export },
+        { "Export", METHOD_READING, "format: string, salvage: ?bool", "outputFd: ?int, complete: ?bool, rows: ?int, stretchesLost: ?int", "All records, with everything in them", method_export },
         { "Backup", METHOD_READING, "", "outputFd: ?int, bytes: int, complete: ?bool", "Everything as it lies on the disk, encrypted, with the key slots of today", method_backup },
         { "Quarantined", METHOD_READING, "", "records: []object, whole: bool", "Records with values that no device can have meant", method_quarantined },
-        { "Check", METHOD_READING, "", "whole: bool, records: object, entries: int, grants: int, altered: int", "Read all there is and see that it fits together", method_check },
+        { "Check", METHOD_READING, "", "whole: bool, records: object, lost: []object, stretchesLost: int, entries: int, grants: int, altered: int", "Read all there is and see that it fits together", method_check },
         { "Preview", METHOD_READING, "provider: string, format: string", "outputFd: ?int, grant: ?object, verdict: ?string, complete: ?bool, rows: ?int",
           "What a provider would get now, by the real path", method_preview },
         { "ListGrants", METHOD_READING, "", "grants: []object", "All grants, oldest first", method_list_grants },
@@ -259,6 +261,16 @@ int method_diagnose(Call *call, void *userdata) {
         r = slots_load(&slots, manager->config.state_dir_fd);
         return call_reply(call, json_pack("{s:i, s:I, s:i}", "pid", (int) getpid(), "free", (json_int_t) fs.f_bavail * (json_int_t) fs.f_bsize, "slotCopies",
                                           r == 0 ? (int) slots.n_copies : 0));
+}
+
+int method_repair(Call *call, void *userdata) {
+        const Manager *manager = userdata;
+        int r;
+
+        if (!manager->has_slots)
+                return call_error(call, "org.carewallet.NotInitialized", NULL);
+        r = slots_store_again(&manager->slots, manager->config.state_dir_fd);
+        return r < 0 ? call_failed(call, r) : call_reply(call, json_pack("{s:i}", "slotCopies", 2));
 }
 
 int method_lock(Call *call, void *userdata) {

@@ -150,6 +150,8 @@ void records_drop_new_sources(Records *records);
 
 /** records_clocks() - those of what is done, borrowed */
 must_check int records_clocks(Records *records, const Clocks **ret);
+/** records_cursor_to_kind() - to the beginning of this kind, or of the next one that is asked for */
+void records_cursor_to_kind(RecordsCursor *cursor, const RecordsQuery *query, uint8_t kind);
 
 /** records_read_row() - RECORD_COLUMNS; the payload is borrowed from the statement. UTC is what the wallet's zones say today. */
 must_check int records_read_row(Records *records, DbStatement *statement, uint8_t kind, Record *ret);

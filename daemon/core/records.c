@@ -574,7 +574,7 @@ static void cursor_set(RecordsCursor *cursor, const Place *place) {
         memcpy(cursor->identity, place->identity, sizeof(cursor->identity));
 }
 
-static void cursor_to_kind(RecordsCursor *cursor, const RecordsQuery *query, uint8_t kind) {
+void records_cursor_to_kind(RecordsCursor *cursor, const RecordsQuery *query, uint8_t kind) {
         int64_t from_local_ms = query->from_local_ms > RECORD_TIME_MIN_MS ? query->from_local_ms : RECORD_TIME_MIN_MS;
         Place place = records_place_before(from_local_ms);
 
@@ -673,7 +673,7 @@ int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cur
         assert(n_max > 0);
 
         if (!cursor->begun) {
-                cursor_to_kind(cursor, query, 1);
+                records_cursor_to_kind(cursor, query, 1);
                 cursor->begun = true;
         }
         while (!cursor->ended && reading.n_left > 0) {
@@ -683,7 +683,7 @@ int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cur
                 if (r)
                         return r;
                 if (end)
-                        cursor_to_kind(cursor, query, (uint8_t) (cursor->kind + 1));
+                        records_cursor_to_kind(cursor, query, (uint8_t) (cursor->kind + 1));
         }
         return 0;
 }

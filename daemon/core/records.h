@@ -238,6 +238,14 @@ typedef struct RecordsCursor {
 must_check int records_read(Records *records, const RecordsQuery *query, RecordsCursor *cursor, size_t n_max,
                             int (*each)(const Record *record, void *userdata), void *userdata);
 
+/* Records that can't be read stand between these two, which can; INT64_MAX: and the end. Device time. */
+typedef struct RecordsGap {
+        uint8_t kind;
+        int64_t from_local_ms, to_local_ms;
+} RecordsGap;
+/** records_step_over() - where records_read() came to RECORDS_E_KEY or -EIO: put the cursor behind what can't be read. About 1 ms */
+void records_step_over(Records *records, const RecordsQuery *query, RecordsCursor *cursor, RecordsGap *ret);
+
 /** records_check_rest() - read what records_read() does not come by. Return: 0; RECORDS_E_KEY: damaged. About 10 ms */
 must_check int records_check_rest(Records *records);
 /** records_count() - visible records per kind; held in memory and kept up to date by finish; @ret[kind] */

@@ -17,10 +17,10 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from powercut import PowerCut, all_of_it, none_of_it, notes, some_of_it
-from unseal import Unsealed
 from varlink import Varlink
-from wallet import BUILD, LOCKED, PASSPHRASE, Wallet, generate, skip
+from wallet import BUILD, PASSPHRASE, ROOT, Wallet, generate, skip
 
+FIRST = os.path.join(ROOT, 'tests', 'data', 'wallets', '1')
 LIBRARY = os.path.join(BUILD, 'tests', 'simulators', 'libfaults.so')
 POINTS = int(os.environ.get('CAREWALLET_FAULT_POINTS', '3'))
 OFF, RECORD, FULL, BROKEN, READ_ONLY, UNREADABLE, NO_MEMORY = range(7)
@@ -440,16 +440,24 @@ class Data(Faults):
                 self.everywhere('unlock after restore', restored, self.cli('unlock', *WITH_CODE, passphrase=self.code), self.codes, unlocked=False)
 
         def test_migration(self):
-                """From the schema before: its number alone, as some wallets had that already which is new in this one."""
+                """From the first schema: with a recovery code, which that wallet did not write down."""
                 w = self.w
-                w.put(self.base)
-                path = os.path.join(w.state, 'records.db')
-                key = Unsealed(w.state, PASSPHRASE)
-                first = key.pages(path)[0]
-                self.assertEqual(int.from_bytes(first[60:64], 'big'), 2)
-                key.write_page(path, 1, first[:60] + (1).to_bytes(4, 'big') + first[64:])
+                w.put(self.empty)
+                for name in 'slots', 'slots.bak', 'consent.db', 'records.db':
+                        shutil.copy(os.path.join(FIRST, name), w.state)
+                w.start()
+                w.unlock()
+                out = w.path('old-code')
+                w.cli('key', 'recovery', '--yes', '--out', out, '--passphrase-fd', '{}', passphrase=PASSPHRASE)
+                w.stop()
+                with open(out) as f:
+                        code = f.read().strip()
+                for name in 'consent.db', 'records.db':
+                        shutil.copy(os.path.join(FIRST, name), w.state)
+                shutil.rmtree(w.home)
+                os.mkdir(w.home)
                 older = w.keep('older')
-                self.everywhere('migration', older, self.cli('unlock', *WITH_CODE, passphrase=self.code), self.codes, unlocked=False)
+                self.everywhere('migration', older, self.cli('unlock', *WITH_CODE, passphrase=code), lambda: [code], unlocked=False)
 
         def test_forget(self):
                 def fewer(now, before, after):

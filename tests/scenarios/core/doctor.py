@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """carewallet doctor: what is wrong is named, with what to do about it; what cannot be known is not called good."""
 
+import json
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
-from wallet import CLI, DONE, REFUSED, UNREACHABLE, Wallet, generate, run
+from varlink import Varlink
+from wallet import CLI, DONE, PARTLY, REFUSED, UNREACHABLE, Wallet, generate, run
 
 EXPECTED = {'daemon', 'memory', 'landlock', 'confinement', 'service', 'swap', 'disk', 'keys', 'clock', 'gate', 'contents'}
 
@@ -29,8 +31,8 @@ class Doctor(unittest.TestCase):
                 generate(self.w.path('days.csv'), '--days', 30, '--end', '2025-03-14')
                 self.w.cli('import', self.w.path('days.csv'), code=None)
 
-        def look(self, code=DONE):
-                answer = self.w.cli('doctor', '--json', code=code).json
+        def look(self, *args, code=DONE):
+                answer = self.w.cli('doctor', *args, '--json', code=code).json
                 order = ['good', 'unknown', 'warning', 'bad']
                 self.assertEqual(order.index(answer['worst']), max(order.index(c['finding']) for c in answer['checks']))
                 return {c['what']: c for c in answer['checks']}
@@ -62,6 +64,15 @@ class Doctor(unittest.TestCase):
                 self.w.lock()
                 self.w.unlock()
                 self.assertEqual(self.look()['keys']['finding'], 'good')
+                for names in (('slots',), ('slots.bak',), ('slots', 'slots.bak')):
+                        for name in names:
+                                damage(os.path.join(self.w.state, name), 40)
+                        found = self.look(code=DONE if len(names) == 1 else REFUSED)
+                        self.assertEqual(found['keys']['finding'], 'warning' if len(names) == 1 else 'bad')
+                        self.assertIn('--repair', found['keys']['next'])
+                        self.assertEqual(self.look('--repair')['keys']['finding'], 'good')
+                        self.w.restart()
+                        self.w.unlock()
                 for name in ('slots', 'slots.bak'):
                         damage(os.path.join(self.w.state, name), 40)
                 self.assertEqual(self.look(code=REFUSED)['keys']['finding'], 'bad')
@@ -75,6 +86,36 @@ class Doctor(unittest.TestCase):
                 found = self.look(code=REFUSED)
                 self.assertEqual(found['contents']['finding'], 'bad')
                 self.assertIn('restore', found['contents']['next'])
+
+        def test_what_can_be_read_of_a_damaged_wallet_is_saved(self):
+                """However many pages are damaged: what is named as lost and what is exported are all."""
+                self.fill()
+                whole = self.w.cli('export', '--format', 'ndjson').rows
+                self.assertEqual(self.w.cli('export', '--format', 'ndjson', '--salvage').rows, whole)
+                self.w.lock()
+                path = os.path.join(self.w.state, 'records.db')
+                n_pages = os.path.getsize(path) // 4096
+                for n in 1, 3, 12:
+                        for i in range(n):
+                                damage(path, (n_pages // 3 + (i * 37 + n) % (n_pages // 2)) * 4096 + 500)
+                        self.w.unlock()
+                        self.w.cli('export', '--format', 'ndjson', '--out', self.w.path('x'), code=None)
+                        saved = self.w.cli('export', '--format', 'ndjson', '--salvage', code=PARTLY)
+                        self.assertIn('could not be read', saved.err)
+                        self.assertGreater(len(saved.rows), 0)
+                        kept = {json.dumps(row, sort_keys=True) for row in saved.rows}
+                        lost = [row for row in whole if json.dumps(row, sort_keys=True) not in kept]
+                        self.assertEqual(len(lost) + len(saved.rows), len(whole))
+                        self.assertEqual(len(kept), len(saved.rows))
+                        with Varlink(self.w.socket) as v:
+                                check = v.call('Check')['parameters']
+                        self.assertEqual((check['whole'], sum(check['records'].values())), (False, len(saved.rows)))
+                        for row in lost:
+                                self.assertTrue(any(gap['kind'] == row['kind'] and gap.get('after', '') <= row['local_time'] <= gap.get('before', '9') for gap in check['lost']), row)
+                        text = self.look('--repair', code=REFUSED)['contents']
+                        self.assertIn(check['lost'][0]['kind'], text['text'])
+                        self.assertIn('--salvage', text['next'])
+                        self.w.lock()
 
         def test_grants_without_a_gate_are_said(self):
                 self.fill()

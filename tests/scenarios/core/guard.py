@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'lib'))
 from varlink import Varlink, secret
 from wallet import BUILD, LOCKED, PASSPHRASE, PASSPHRASE_NEEDED, CLI, Wallet, run
 
-OPEN = {'Diagnose', 'PullAutomatic', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff', 'StepUp'}
+OPEN = {'Diagnose', 'Repair', 'PullAutomatic', 'StopPull', 'Witness', 'Status', 'Init', 'Unlock', 'Lock', 'Revoke', 'GateOff', 'StepUp'}
 PROVING = {'AddKey', 'RemoveKey', 'EnrolTotp', 'RemoveTotp', 'RenewCodes', 'RotateKey', 'UpgradeCipher'}  # the call itself brings the passphrase
 STEP_UP, LOCKED_ERROR = 'org.carewallet.StepUpRequired', 'org.carewallet.Locked'
 
