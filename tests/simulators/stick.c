@@ -143,6 +143,7 @@ static void pump(Sim *sim, unsigned opcode, const uint8_t *parameters) {
                 sim->is_radio_on = parameters[0] == 1;
                 if (sim->is_radio_on && sim->is_asleep)
                         sim->awake_at_ms = sim->now_ms + WAKE_MS;
+                sim->woken_ms = sim->now_ms < sim->awake_at_ms ? sim->awake_at_ms : sim->now_ms;
                 sim->is_asleep = !sim->is_radio_on;
                 sim->radio[0] = 0;
                 sim->n_radio = 1;
@@ -211,6 +212,7 @@ static void transmit(Sim *sim, const uint8_t *bytes, size_t n) {
             paradigm_crc8(bytes + 15, n_parameters) != bytes[15 + n_parameters])
                 return;
         sim->n_commands[bytes[13]]++;
+        sim->is_asleep |= sim->sleeps_after_ms && sim->now_ms - sim->woken_ms >= sim->sleeps_after_ms;
         if (sim->is_deaf || memcmp(bytes + 4, serial, 3) != 0 || (sim->is_asleep && bytes[13] != 0x5d))
                 return;
         pump(sim, bytes[13], bytes + 15);

@@ -43,13 +43,14 @@ typedef struct Sim {
         int bad_page;                          /* this history page always comes with a wrong checksum; -1 none */
         int refused_page;                      /* this history page, and those behind it, are refused with refusal; -1 none */
         uint8_t refusal;
+        int64_t sleeps_after_ms;               /* of having been woken; 0: never */
         Replay replay;                         /* what it has captured is answered as captured, all else as simulated */
         /* what goes wrong: at the how-manieth transfer, and then again every so many */
         SimFault fault;
         unsigned fault_at, fault_every;
 
         /* what it is doing */
-        int64_t now_ms, awake_at_ms, cancelled_at_ms;
+        int64_t now_ms, awake_at_ms, woken_ms, cancelled_at_ms;
         unsigned n_transfers, n_pages_sent, n_commands[256];
         bool is_gone, is_cancelled, is_radio_on;
         uint8_t queue[SIM_QUEUE]; /* to the host */

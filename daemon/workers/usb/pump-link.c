@@ -59,17 +59,46 @@ int pump_link_close(PumpLink *link) {
         return link->kind == PUMP_LINK_METER ? contour_next_link_close(&link->meter) : carelink_stick_sleep(&link->stick);
 }
 
+/*
+ * A pump listens for ten minutes, and one that was awake already for less. All pages with all their currents take six, and
+ * longer where they are asked for again. True when the question is worth another try; *r is what is wrong with the waking.
+ */
+static bool has_woken_again(PumpLink *link, int *r) {
+        int woken;
+
+        if (*r == 0)
+                link->may_wake = true;
+        if (*r != PUMP_LINK_E_NO_PUMP || !link->may_wake)
+                return false;
+        link->may_wake = false;
+        woken = carelink_stick_wake(&link->stick);
+        if (woken < 0)
+                *r = woken;
+        return woken == 0;
+}
+
 int pump_link_ask(PumpLink *link, CarelinkOpcode opcode, uint8_t ret[static PUMP_LINK_REPLY]) {
+        int r;
+
         if (link->kind == PUMP_LINK_METER)
                 return contour_next_link_ask(&link->meter, opcode, ret);
-        return carelink_stick_ask(&link->stick, opcode, 3, ret);
+        do
+                r = carelink_stick_ask(&link->stick, opcode, 3, ret);
+        while (has_woken_again(link, &r));
+        return r;
 }
 
 int pump_link_page(PumpLink *link, CarelinkOpcode opcode, uint32_t number, uint8_t *page, size_t n_page,
                    int (*check)(const uint8_t *page, size_t n), size_t *ret_n) {
         *ret_n = 0;
-        if (link->kind == PUMP_LINK_STICK)
-                return carelink_stick_page(&link->stick, opcode, number, page, n_page, check, ret_n);
+        if (link->kind == PUMP_LINK_STICK) {
+                int r;
+
+                do
+                        r = carelink_stick_page(&link->stick, opcode, number, page, n_page, check, ret_n);
+                while (has_woken_again(link, &r));
+                return r;
+        }
         if (opcode != CARELINK_HISTORY_PAGE && opcode != CARELINK_GLUCOSE_PAGE && opcode != CARELINK_ISIG_PAGE)
                 return PUMP_LINK_E_FORBIDDEN;
         return contour_next_link_page(&link->meter, opcode, number, page, n_page, check, ret_n);

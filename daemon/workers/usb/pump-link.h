@@ -31,6 +31,7 @@ typedef enum PumpLinkKind {
 typedef struct PumpLink {
         PumpLinkKind kind;
         bool is_begun; /* something is to be switched off */
+        bool may_wake; /* the pump has answered since it was woken last: when it falls silent it may have gone to sleep */
         CarelinkStick stick;
         ContourNextLink meter;
 } PumpLink;

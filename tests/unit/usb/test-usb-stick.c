@@ -423,6 +423,24 @@ static void a_pump_that_refuses_a_page_has_not_been_read_whole(void **state) {
         }
 }
 
+/* Its radio is on for ten minutes, and nobody knows for how long it has been when it is awake already. */
+static void a_pump_that_falls_asleep_is_woken_again(void **state) {
+        (void) state;
+        for (unsigned is_asleep = 0; is_asleep != 2; is_asleep++) {
+                Sim sim;
+
+                begin(&sim);
+                sim.is_asleep = is_asleep;
+                sim.sleeps_after_ms = 5000;
+                run(&sim, &part, "345192", NULL);
+                assert_int_equal(part.r, 0);
+                assert_true(part.result.is_complete);
+                assert_int_equal(part.n, N_BOLUSES);
+                assert_true(sim.n_commands[0x5d] >= 2 + is_asleep);
+                assert_false(sim.is_radio_on);
+        }
+}
+
 /* A computer that woke up in 1970, or a pump that was set to the wrong year: once that is put right all is there. */
 static void what_is_yet_to_come_by_a_wrong_clock_is_read_again(void **state) {
         Sim sim;
@@ -644,6 +662,7 @@ int main(void) {
                 cmocka_unit_test(who_is_not_there_or_is_another_is_said_in_plain_words),
                 cmocka_unit_test(a_page_that_never_comes_whole_is_reported_and_the_others_are_read),
                 cmocka_unit_test(a_pump_that_refuses_a_page_has_not_been_read_whole),
+                cmocka_unit_test(a_pump_that_falls_asleep_is_woken_again),
                 cmocka_unit_test(what_is_yet_to_come_by_a_wrong_clock_is_read_again),
                 cmocka_unit_test(no_fault_at_any_transfer_makes_a_wrong_record),
                 cmocka_unit_test(who_wants_to_stop_waits_for_less_than_a_second),
