@@ -85,19 +85,24 @@ bool clocks_shows_twice(const Clocks *clocks, const uint8_t device[static CLOCKS
         return false;
 }
 
-/* With which setting the clock followed a change of its zone; NULL when none is known. */
+/* With which setting the clock followed a change of its zone, late or in the evening before; NULL when none is known. */
 static const ClockSetting *follower(const Clocks *clocks, const uint8_t *device, const ZoneChange *change) {
-        for (size_t i = 0; i != clocks->n; i++) {
+        const ClockSetting *first = NULL;
+
+        for (size_t i = 0; i != clocks->n && clocks->all[i].new_ms <= change->from_ms + late_ms; i++) {
                 const ClockSetting *setting = &clocks->all[i];
 
-                /* some do it in the evening before */
-                if (setting->new_ms > change->from_ms + late_ms)
-                        return NULL;
                 if (setting->new_ms < change->from_ms - day_ms || !is_of(setting, device) || clocks->is_journey[i])
                         continue;
-                return same_step(step_of(setting), change->step_ms) && setting->old_ms > change->from_ms ? setting : NULL;
+                if (first) /* there and back, before the zone's hour changed */
+                        return setting->new_ms > change->from_ms ? first : NULL;
+                if (!same_step(step_of(setting), change->step_ms))
+                        return NULL;
+                if (setting->old_ms > change->from_ms)
+                        return setting;
+                first = setting;
         }
-        return NULL;
+        return first;
 }
 
 static bool is_before(const Record *record, const ClockSetting *setting) {
@@ -107,19 +112,43 @@ static bool is_before(const Record *record, const ClockSetting *setting) {
         return record->local_ms < setting->new_ms || record->local_ms == setting->old_ms || record->flags & RECORD_FIRST_PASS;
 }
 
-void clocks_place(const Clocks *clocks, Zones *zones, const uint8_t device[static CLOCKS_DEVICE_SIZE], Record *record) {
-        const ClockSetting *setting = NULL;
+static bool is_after(const Record *record, const ClockSetting *setting) {
+        if (record->local_ms < setting->new_ms || record->flags & RECORD_FIRST_PASS)
+                return false;
+        return record->local_ms > setting->old_ms || record->local_ms == setting->new_ms || record->flags & RECORD_SECOND_PASS;
+}
+
+/* Whether the clock had not followed its zone yet, or had done so already; then *ret_min is the offset that it showed. */
+static bool is_out_of_step(const Clocks *clocks, Zones *zones, const uint8_t *device, const Record *record, int16_t *ret_min) {
+        const ClockSetting *setting;
         ZoneChange change;
+
+        if (zones_last_change(zones, record->local_ms, &change) && record->local_ms <= change.from_ms + late_ms + llabs(change.step_ms)) {
+                setting = follower(clocks, device, &change);
+                *ret_min = change.before_min;
+                if (setting && setting->old_ms > change.from_ms)
+                        return is_before(record, setting);
+        }
+        if (zones_last_change(zones, record->local_ms + day_ms, &change) && record->local_ms < change.from_ms + llabs(change.step_ms) &&
+            (record->local_ms >= change.from_ms || record->offset_min == change.before_min)) { /* or tomorrow's zone is another one */
+                setting = follower(clocks, device, &change);
+                *ret_min = (int16_t) (change.before_min + change.step_ms / minute_ms);
+                if (setting && setting->old_ms <= change.from_ms)
+                        return is_after(record, setting);
+        }
+        return false;
+}
+
+void clocks_place(const Clocks *clocks, Zones *zones, const uint8_t device[static CLOCKS_DEVICE_SIZE], Record *record) {
+        int16_t offset_min;
 
         zones_place(zones, record);
         if (clocks->n == 0 || record->clock == RECORD_CLOCK_UNSET)
                 return;
 
-        if (zones_last_change(zones, record->local_ms, &change) && record->local_ms <= change.from_ms + late_ms + llabs(change.step_ms))
-                setting = follower(clocks, device, &change);
-        if (setting && is_before(record, setting)) {
-                record->utc_ms = record->local_ms - change.before_min * minute_ms;
-                record->offset_min = change.before_min;
+        if (is_out_of_step(clocks, zones, device, record, &offset_min)) {
+                record->utc_ms = record->local_ms - offset_min * minute_ms;
+                record->offset_min = offset_min;
                 record->clock = RECORD_CLOCK_ZONE;
         } else if (record->clock == RECORD_CLOCK_ZONE && !(record->flags & RECORD_SECOND_PASS) && clocks_shows_twice(clocks, device, record->local_ms)) {
                 record->clock = RECORD_CLOCK_AMBIGUOUS;

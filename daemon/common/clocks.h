@@ -39,7 +39,8 @@ bool clocks_shows_twice(const Clocks *clocks, const uint8_t device[static CLOCKS
  * clocks_place() - as zones_place(), for a record of a device whose settings are known
  *
  * A clock is late to follow a change of its zone's hour when it was first set within 14 days behind it, by that step, and no
- * period of @zones that begins there explains that: until then the offset before holds. A time that it was put back over is
+ * period of @zones that begins there explains that: until then the offset before holds. Set by that step on the day before, and
+ * not set again before the change, it is early: from then on the offset behind holds. A time that it was put back over is
  * ambiguous where the order of rows does not tell. @zones: as settled with.
  */
 void clocks_place(const Clocks *clocks, Zones *zones, const uint8_t device[static CLOCKS_DEVICE_SIZE], Record *record);
