@@ -5,6 +5,8 @@
  *
  *   bench-bare insert FRAMES DIR   make DIR/records.db with the core's own schema, then insert the records of an import
  *                                  worker's frames in one transaction; as in the core, each 2,000 are sorted by key
+ *   bench-bare plain FRAMES DIR    the same into DIR/plain.db, not encrypted
+ *   bench-bare rowid FRAMES DIR    into DIR/rowid.db, not encrypted: a table with a rowid and an index on kind and time
  *   bench-bare query DIR DAYS      read the last days, kind by kind, and print them as NDJSON into memory
  *
  * One JSON object on stdout; reading FRAMES and making the file is not timed.
@@ -22,6 +24,11 @@
 
 /* 32 times 0x42; the settings are those that db.c makes the file with */
 #define KEY "PRAGMA key=\"x'4242424242424242424242424242424242424242424242424242424242424242'\"; PRAGMA cipher_page_size=4096;"
+
+/* of the core's table, without its constraints' names */
+#define COLUMNS                                                                                              \
+        "kind INTEGER NOT NULL, local_ms INTEGER NOT NULL, identity BLOB NOT NULL, import INTEGER NOT NULL," \
+        " utc_ms INTEGER NOT NULL, value INTEGER NOT NULL, meta INTEGER NOT NULL, source INTEGER NOT NULL, payload BLOB NOT NULL"
 
 enum { BATCH = 2000 };
 
@@ -129,7 +136,22 @@ static int compare(const void *a, const void *b) {
         return memcmp(x->identity, y->identity, sizeof(x->identity));
 }
 
-static void insert(const char *frames, const char *dir) {
+/* Not encrypted: what the library writes without a key. */
+static sqlite3 *make_plain(const char *dir, bool is_rowid) {
+        char path[4096];
+        sqlite3 *db;
+
+        (void) snprintf(path, sizeof(path), "%s/%s.db", dir, is_rowid ? "rowid" : "plain");
+        (void) unlink(path);
+        if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, "PRAGMA page_size=4096", NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(db, is_rowid ? "CREATE TABLE records(" COLUMNS "); CREATE INDEX place ON records(kind, local_ms)"
+                                      : "CREATE TABLE records(" COLUMNS ", PRIMARY KEY(kind, local_ms, identity, import DESC)) WITHOUT ROWID",
+                         NULL, NULL, NULL) != SQLITE_OK)
+                fail("cannot make the plain database");
+        return db;
+}
+
+static void insert(const char *what, const char *frames, const char *dir) {
         sqlite3_stmt *statement;
         sqlite3 *db;
         Record *records;
@@ -137,8 +159,9 @@ static void insert(const char *frames, const char *dir) {
         double begin;
 
         records = read_records(frames, &n);
-        make_database(dir);
-        db = open_database(dir);
+        if (strcmp(what, "insert") == 0)
+                make_database(dir);
+        db = strcmp(what, "insert") == 0 ? open_database(dir) : make_plain(dir, strcmp(what, "rowid") == 0);
 
         begin = now_s();
         if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK ||
@@ -231,11 +254,11 @@ static void query(const char *dir, long days) {
 }
 
 int main(int argc, char **argv) {
-        if (argc == 4 && strcmp(argv[1], "insert") == 0)
-                insert(argv[2], argv[3]);
+        if (argc == 4 && (strcmp(argv[1], "insert") == 0 || strcmp(argv[1], "plain") == 0 || strcmp(argv[1], "rowid") == 0))
+                insert(argv[1], argv[2], argv[3]);
         else if (argc == 4 && strcmp(argv[1], "query") == 0)
                 query(argv[2], strtol(argv[3], NULL, 10));
         else
-                fail("usage: bench-bare insert FRAMES DIR | query DIR DAYS");
+                fail("usage: bench-bare insert|plain|rowid FRAMES DIR | query DIR DAYS");
         return EXIT_SUCCESS;
 }
