@@ -578,24 +578,6 @@ bool rotation_is_upgrade(const Rotation *rotation) {
         return get_le32(rotation->plan.bytes + CIPHER_AT) != 0;
 }
 
-int rotation_step(Rotation *rotation, bool *ret_done) {
-        Copy *copy = &rotation->copies[rotation->copy];
-        int r;
-
-        if (!copy->whole && copy->n_compared < copy->n_tables) {
-                uint64_t until_ms = clock_monotonic_ms() + ROTATION_STEP_MS;
-
-                return from_db(copy->table < copy->n_tables ? copy_step(copy, until_ms) : compare_step(copy, until_ms));
-        }
-        if (!copy->whole) {
-                r = copy_end(copy, rotation->keys);
-                if (r != 0)
-                        return from_db(r);
-        }
-        *ret_done = ++rotation->copy == N_DBS;
-        return 0;
-}
-
 /* Closed, its log written back and gone, and on the disk. */
 static int close_copy(Rotation *rotation, Copy *copy) {
         cleanup(close_fdp) int fd = -1;
@@ -610,15 +592,28 @@ static int close_copy(Rotation *rotation, Copy *copy) {
         return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+int rotation_step(Rotation *rotation, bool *ret_done) {
+        Copy *copy = &rotation->copies[rotation->copy];
+        int r;
+
+        if (!copy->whole && copy->n_compared < copy->n_tables) {
+                uint64_t until_ms = clock_monotonic_ms() + ROTATION_STEP_MS;
+
+                return from_db(copy->table < copy->n_tables ? copy_step(copy, until_ms) : compare_step(copy, until_ms));
+        }
+        if (!copy->whole)
+                return from_db(copy_end(copy, rotation->keys));
+        r = close_copy(rotation, copy);
+        if (r < 0)
+                return r == -ENOSPC ? (int) ROTATION_E_FULL : r;
+        *ret_done = ++rotation->copy == N_DBS;
+        return 0;
+}
+
 int rotation_finish(Rotation *rotation, bool *ret_whole, Secret **ret_root) {
         int r;
 
         *ret_whole = false;
-        for (size_t i = 0; i < N_DBS; i++) {
-                r = close_copy(rotation, &rotation->copies[i]);
-                if (r < 0)
-                        return r;
-        }
         put_le32(rotation->plan.bytes + PHASE_AT, PHASE_WHOLE);
         plan_seal(&rotation->plan);
         r = plan_write(&rotation->plan, rotation->state_dir_fd);
