@@ -310,8 +310,10 @@ class Real(Pulls):
                                 self.w.cli('imports', 'undo', str(one['id']), '--yes')
                         self.stick.set(fault=usb.UNPLUG, fault_at=at, is_asleep=1, is_radio_on=0, is_driver_bound=1)
                         result = self.pull(code=(DONE, PARTLY, REFUSED))
-                        self.assertTrue(result.code != DONE or self.stick['n_transfers'] < at, result)  # on a busy machine there are fewer polls
-                        self.assertLessEqual(set(self.content()), whole, f'unplugged at {at}')
+                        kept = set(self.content())
+                        self.assertLessEqual(kept, whole, f'unplugged at {at}')
+                        if result.code == DONE:  # behind the last answer: only the radio was still to be switched off, or all was over
+                                self.assertEqual(kept, whole)
 
         def test_the_same_pump_by_both_paths_is_in_the_wallet_once(self):
                 self.pull()
