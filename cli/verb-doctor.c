@@ -214,7 +214,7 @@ static void name_lost(Findings *findings, const json_t *checked, int64_t n_read)
 
         if (!memory)
                 return;
-        fprintf(memory, "a part can't be read, %s records can. What is missing:", output_number(number, n_read));
+        fprintf(memory, "a part is damaged and can't be read, %s records can. What is missing:", output_number(number, n_read));
         json_array_foreach (list, i, lost) {
                 const char *after = message_text(lost, "after", NULL), *before = message_text(lost, "before", NULL);
 

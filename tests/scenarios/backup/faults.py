@@ -97,7 +97,9 @@ class Faulty(Wallet):
                 return self.path(name)
 
         def opened(self, *codes):
-                """Opens it by the first of these recovery codes that does."""
+                """Opens it by the first of these recovery codes that does; without one by the passphrase."""
+                if not codes:
+                        return self.unlock()
                 for code in codes:
                         result = self.cli('unlock', '--recovery-fd', '{}', passphrase=code, code=None)
                         if result.code == 0:
@@ -323,19 +325,12 @@ class Keys(Faults):
                         return w.json('status')['records'], w.json('grants')
 
                 def codes():
-                        with open(self.made_code if not os.path.exists(out) or os.path.getsize(out) < 40 else out) as f:
+                        """The code reaches paper when the wallet was made; cut before, the passphrase opens it."""
+                        if not os.path.exists(out) or os.path.getsize(out) < 48:
+                                return []
+                        with open(out) as f:
                                 return [f.read().strip()]
-                # the code reaches paper when the wallet was made; cut before, the passphrase opens it
-                self.made_code = w.path('made-code')
                 work = Work('init', self.empty, init, codes, unlocked=False, view=view, keeps_keys=False)
-                original = work.run
-
-                def run():
-                        result = original()
-                        if result.code == 0:
-                                shutil.copy(out, self.made_code)
-                        return result
-                work.run = run
                 before, after = self.cut_everywhere(work)
                 self.assertEqual(before, 'nothing')
                 self.fail_everywhere(work, before, after)
