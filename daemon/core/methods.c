@@ -199,7 +199,7 @@ static void add_open_state(const Manager *manager, json_t *status) {
                 (void) json_object_set_new(gate, "address", json_string(gate_address(manager->gate)));
         else if (manager->gate)
                 (void) json_object_set_new(gate, "opening", json_true());
-        else if (manager->gate_off_reason[0])
+        if (manager->gate_off_reason[0]) /* also while one is started in the place of one that ended */
                 (void) json_object_set_new(gate, "reason", json_string(manager->gate_off_reason));
         (void) json_object_set_new(status, "gate", gate);
         (void) json_object_set_new(status, "timezone", json_string(wallet->zone));

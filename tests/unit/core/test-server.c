@@ -68,7 +68,7 @@ static int talk(Call *call, void *userdata) {
 static int fails(Call *call, void *userdata) {
         (void) call;
         (void) userdata;
-        return -ENOMEM;
+        return -ENOTRECOVERABLE;
 }
 
 static const Method test_methods[] = {
