@@ -398,7 +398,7 @@ def slices(data):
                                 ours.append(all_s)
                                 figures = bench_program('bench-bare', 'query', data.bare, 90)
                                 bare.append(figures['seconds'] / figures['records'])
-                rate, bare_rate = rows / statistics.median(ours), 1 / statistics.median(bare)
+                rate, bare_rate = rows / min(ours), 1 / min(bare)  # three processes on the cores of this machine: what interferes only ever slows
                 line(f'slice: 90 days, {rows} rows, over HTTPS', f'{rate / 1000:.0f} k/s')
                 line('slice: bare query and serialisation', f'{bare_rate / 1000:.0f} k/s')
                 at_least('slice: ratio to the bare query', rate / bare_rate, 0.5)
