@@ -69,6 +69,14 @@ static int write_kit(const char *path, const Secret *code, const char *wallet_id
         return r == 0 ? write_new(path, kit, n, "") : r;
 }
 
+const char *recovery_code_misfit(const char *out, const char *pdf, bool json) {
+        if (out && pdf)
+                return "--out or --pdf, not both.";
+        if (json && !out && !pdf)
+                return "The recovery code goes to a person or into a file, not into JSON: say --out FILE or --pdf FILE too.";
+        return NULL;
+}
+
 int recovery_code_write(const char *out, const char *pdf, const Secret *code, const char *wallet_id) {
         return pdf ? write_kit(pdf, code, wallet_id) : write_new(out, code, strlen((const char *) secret_data(code)), "\n");
 }

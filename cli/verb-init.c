@@ -83,6 +83,8 @@ static int run(Cli *cli) {
         Progress progress;
         int r;
 
+        if (cli->json && !path)
+                return cli_usage(cli, "The recovery code goes to a person or into a file, not into JSON: say --recovery-out FILE too.");
         r = cli_look(cli, false);
         if (r != 0)
                 return r;
@@ -130,12 +132,7 @@ static int run(Cli *cli) {
                         return r;
         }
         if (cli->json) {
-                answer = json_pack("{s:s}", "wallet_id", message_text(reply.parameters, "walletId", ""));
-                if (path)
-                        (void) json_object_set_new(answer, "recovery_out", json_string(path));
-                else
-                        (void) json_object_set_new(answer, "recovery_code",
-                                                   json_stringn((const char *) secret_data(code), secret_size(code)));
+                answer = json_pack("{s:s, s:s}", "wallet_id", message_text(reply.parameters, "walletId", ""), "recovery_out", path);
                 return cli_print_json(cli, answer);
         }
 

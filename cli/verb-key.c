@@ -168,8 +168,8 @@ static int run_recovery(Cli *cli) {
         cleanup(reply_done) Reply reply = {0};
         int r;
 
-        if (out && pdf)
-                return cli_usage(cli, "--out or --pdf, not both.");
+        if (recovery_code_misfit(out, pdf, cli->json))
+                return cli_usage(cli, "%s", recovery_code_misfit(out, pdf, cli->json));
         if (!cli_option(cli, YES)) {
                 r = cli_confirm(cli, "A new recovery code will be made, and the one that you have will open the wallet no more. Go on?");
                 if (r != 0)
@@ -199,7 +199,7 @@ static int run_recovery(Cli *cli) {
                 return r;
         }
         if (cli->json) {
-                cleanup(json_decrefp) json_t *answer = out ? json_pack("{s:s}", "out", out) : json_pack("{s:s}", "recovery_code", (const char *) secret_data(code));
+                cleanup(json_decrefp) json_t *answer = json_pack("{s:s}", "out", out);
 
                 return cli_print_json(cli, answer);
         }

@@ -114,11 +114,10 @@ static int rotate(Cli *cli, json_t *parameters, int *fds, size_t n_fds, Secret *
         return 0;
 }
 
-static int print_answer(const Cli *cli, const Secret *code, json_t *ended) {
+static int print_answer(const Cli *cli, json_t *ended) {
         const char *file = cli_option(cli, PDF) ? cli_option(cli, PDF) : cli_option(cli, OUT);
-        cleanup(json_decrefp) json_t *answer = json_pack("{s:O}", "ended", ended);
+        cleanup(json_decrefp) json_t *answer = json_pack("{s:O, s:s}", "ended", ended, "out", file);
 
-        (void) json_object_set_new(answer, file ? "out" : "recovery_code", json_string(file ? file : (const char *) secret_data(code)));
         return cli_print_json(cli, answer);
 }
 
@@ -135,8 +134,8 @@ static int run(Cli *cli) {
         cleanup(secret_freep) Secret *code = NULL;
         int fds[2], r;
 
-        if (out && pdf)
-                return cli_usage(cli, "--out or --pdf, not both.");
+        if (recovery_code_misfit(out, pdf, cli->json))
+                return cli_usage(cli, "%s", recovery_code_misfit(out, pdf, cli->json));
         r = confirm(cli);
         if (r == 0)
                 r = cli_proof(cli, parameters, &secret_fd);
@@ -150,7 +149,7 @@ static int run(Cli *cli) {
                 return r;
 
         if (cli->json)
-                return print_answer(cli, code, ended);
+                return print_answer(cli, ended);
         output_say(stdout, 0, "Your data is written anew, and the wallet is open. The passphrase that you gave opens it, and the new recovery code%s%s.", file ? " in " : "", file ? file : "");
         if (json_array_size(ended) > 0) {
                 fputs("These open it no more: ", stdout);
@@ -192,8 +191,8 @@ static int run_handover(Cli *cli) {
         bool ends_grants = false;
         int fds[3], from_fd, r;
 
-        if (out && pdf)
-                return cli_usage(cli, "--out or --pdf, not both.");
+        if (recovery_code_misfit(out, pdf, cli->json))
+                return cli_usage(cli, "%s", recovery_code_misfit(out, pdf, cli->json));
         r = cli_descriptor(cli, NEW_FD, &from_fd);
         if (r == 0)
                 r = ask_handover(cli, &ends_grants);
@@ -219,7 +218,7 @@ static int run_handover(Cli *cli) {
         if (r != 0)
                 cli_warn("the wallet is handed over, but could not be locked. Lock it now: carewallet lock");
         if (cli->json)
-                return print_answer(cli, code, ended);
+                return print_answer(cli, ended);
         output_say(stdout, 0, "The wallet is handed over, and locked. The new holder's passphrase opens it, and the recovery code%s%s, and nothing else. %s", pdf || out ? " in " : "",
                    pdf ? pdf : out ? out : "", ends_grants ? "Nobody may see anything until the new holder grants it." : "Grants go on once it is unlocked: carewallet grants");
         r = show_code(cli, code);

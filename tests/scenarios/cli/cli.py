@@ -113,6 +113,13 @@ class Fresh(unittest.TestCase):
                                         with open(os.path.join(folder, file)) as f:
                                                 self.assertNotIn(code, f.read())
 
+        def test_the_recovery_code_never_goes_into_json(self):
+                result = self.w.cli('init', '--passphrase-fd', '{}', '--json', passphrase=PASSPHRASE, code=2)
+                self.assertIn('--recovery-out', result.err)
+                self.assertFalse(self.w.json('status')['initialized'])
+                for verb in ('key', 'recovery'), ('key', 'rotate'), ('handover', '--keep-grants'):
+                        self.assertIn('--pdf', self.w.cli(*verb, '--yes', '--json', code=2).err)
+
         def test_the_recovery_code_can_go_to_a_file(self):
                 path = self.w.path('code')
                 result = self.w.cli('init', '--passphrase-fd', '{}', '--recovery-out', path, '--json', passphrase=PASSPHRASE)
